@@ -1,0 +1,2 @@
+//! The `wopr` program.
+fn main() {}

@@ -1,0 +1,5 @@
+//! The wopr peer-to-peer protocol as a pure state machine.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;

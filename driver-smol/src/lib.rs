@@ -1,0 +1,2 @@
+//! Runs a wopr node on the real network.
+#![forbid(unsafe_code)]
