@@ -1,0 +1,477 @@
+//! What goes into a [`Node`](super::Node) and what comes out of it.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use zeroize::Zeroizing;
+
+use crate::error::CommandError;
+use crate::event::Event;
+use crate::grant::{Capability, Grant, SessionName, SessionSet, TrustLevel};
+use crate::identity::Topic;
+use crate::invite::InviteSummary;
+use crate::keys::PublicKey;
+use crate::peer::{Peer, PeerRef};
+use crate::rotation::RotationReason;
+use crate::time::WallTime;
+
+/// The public key of the other end of a transport stream, as the transport itself authenticated it (Hyperswarm's Noise
+/// key). It says nothing about the WOPR identity behind it, but it is what nuisance is counted against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TransportKey(pub [u8; 32]);
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub u64);
+    )*};
+}
+
+ids! {
+    /// A stream, numbered by the driver; never used twice.
+    StreamId
+    /// A request to dial, numbered by the node.
+    DialId
+    /// A command of the owner, numbered by the driver; never used twice.
+    CommandId
+    /// A write to the store or to a session file, numbered by the node.
+    WriteId
+    /// A question to a session's AI, numbered by the node.
+    AskId
+}
+
+/// Something that happened outside the node.
+#[derive(Debug)]
+pub enum Input {
+    /// A stream is ready. One dial may open several: each listener found on the topic is tried.
+    StreamOpened {
+        /// The driver's number for it.
+        stream: StreamId,
+        /// Who opened it.
+        origin: StreamOrigin,
+        /// The transport's authenticated key of the other end.
+        remote: TransportKey,
+    },
+    /// Bytes arrived, cut anywhere.
+    Received {
+        /// Where.
+        stream: StreamId,
+        /// What; may be empty.
+        bytes: Vec<u8>,
+    },
+    /// The other side closed the stream, or it broke. Nothing more comes from or goes to it.
+    StreamClosed {
+        /// Which.
+        stream: StreamId,
+    },
+    /// No further stream will open for this dial.
+    DialEnded {
+        /// Which.
+        dial: DialId,
+        /// Why, as far as the network knows.
+        why: DialEnd,
+    },
+    /// The owner wants something done. Every command is answered by exactly one [`Output::Finished`].
+    Command {
+        /// The driver's number for it.
+        id: CommandId,
+        /// What.
+        command: Command,
+    },
+    /// The owner no longer waits for this command; it finishes with [`CommandError::Cancelled`].
+    CancelCommand {
+        /// Which.
+        id: CommandId,
+    },
+    /// A write is durable (or will never be). Answers [`Output::Store`] and [`Output::Record`].
+    Written {
+        /// Which.
+        id: WriteId,
+        /// Whether it is on disk. After an error the node acts as if the write had not happened.
+        result: Result<(), WriteFailed>,
+    },
+    /// A session's AI answered, or failed to. Answers [`Output::Ask`].
+    Answered {
+        /// Which question.
+        id: AskId,
+        /// The answer's text, or why there is none.
+        result: Result<String, AskFailed>,
+    },
+}
+
+/// Who opened a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StreamOrigin {
+    /// We did, for this dial.
+    Dialled(DialId),
+    /// The other side did. `topics` are those of ours it can have come for, as far as the transport knows.
+    Accepted {
+        /// Empty if the transport cannot tell.
+        topics: Vec<Topic>,
+    },
+}
+
+/// Why a dial opens no more streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DialEnd {
+    /// Every listener that was found has been tried (or none was found).
+    Exhausted,
+    /// Our own network is down, or the discovery service cannot be reached.
+    NetworkDown,
+}
+
+/// A write did not reach the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WriteFailed {
+    /// The operating system's reason, for the owner.
+    pub reason: String,
+}
+
+/// A session's AI gave no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AskFailed {
+    /// No handler is set for this session.
+    NoHandler,
+    /// It took longer than the handler's limit.
+    TimedOut,
+    /// It ended with an error.
+    Died,
+    /// Its answer is longer than the limit.
+    AnswerTooLong,
+}
+
+/// What the owner can ask of the node.
+#[derive(Debug)]
+pub enum Command {
+    /// Append a text to a peer's session: no AI runs.
+    Log {
+        /// To whom.
+        peer: PeerRef,
+        /// Into which of their sessions.
+        session: SessionName,
+        /// What.
+        text: String,
+        /// How long to try, from connecting to the acknowledgement.
+        timeout: Duration,
+    },
+    /// Ask a peer's AI and wait for the answer.
+    Inject {
+        /// Whom.
+        peer: PeerRef,
+        /// In which of their sessions.
+        session: SessionName,
+        /// What.
+        text: String,
+        /// How long to try, from connecting to the answer.
+        timeout: Duration,
+    },
+    /// Claim an invite token at its issuer.
+    Claim {
+        /// The `wop1://…` text.
+        token: String,
+        /// How long to try.
+        timeout: Duration,
+    },
+    /// Make an invite token for one peer.
+    CreateInvite {
+        /// The only key that may claim it.
+        subject: PublicKey,
+        /// What it opens.
+        sessions: SessionSet,
+        /// What may be done there.
+        capabilities: Vec<Capability>,
+        /// How long it can be claimed, from now.
+        expires_in: Duration,
+    },
+    /// Make an issued token unclaimable, by its nonce or the whole token.
+    RevokeInvite {
+        /// Nonce or token.
+        invite: String,
+    },
+    /// Give a peer access.
+    Grant {
+        /// To whom; a full key adds the peer.
+        peer: PeerRef,
+        /// To which sessions.
+        sessions: SessionSet,
+        /// What may be done there.
+        capabilities: Vec<Capability>,
+        /// How far the peer is trusted.
+        trust: TrustLevel,
+        /// When the grant ends by itself, from now.
+        expires_in: Option<Duration>,
+    },
+    /// End one grant.
+    RevokeGrant {
+        /// The grant's id.
+        grant: String,
+    },
+    /// End every grant and open invite of a peer, or its access to one session.
+    RevokePeer {
+        /// Whose.
+        peer: PeerRef,
+        /// Only this session.
+        session: Option<SessionName>,
+    },
+    /// Give a peer a name of the owner's choice; names are unique.
+    NamePeer {
+        /// Whom.
+        peer: PeerRef,
+        /// The new name.
+        name: String,
+    },
+    /// Make new keys, and tell the peers.
+    RotateKeys {
+        /// Why.
+        reason: RotationReason,
+        /// Which peers to wait for: `true` finishes when all were told or `timeout` ended, `false` at once.
+        /// Peers not told yet are told later either way, until the grace period ends.
+        notify_all: bool,
+        /// How long to wait for the peers.
+        timeout: Duration,
+    },
+}
+
+/// How a command ended well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// The message is in the peer's session.
+    Logged,
+    /// The peer's AI answered.
+    Answer(String),
+    /// The token was accepted: what we may now use of theirs.
+    Claimed {
+        /// The issuer.
+        peer: Peer,
+        /// Their sessions that opened.
+        sessions: SessionSet,
+        /// What we may do there.
+        capabilities: Vec<Capability>,
+    },
+    /// The invite was made.
+    InviteCreated {
+        /// The `wop1://…` text to hand over.
+        token: String,
+        /// What it says.
+        invite: InviteSummary,
+    },
+    /// The invite can no longer be claimed.
+    InviteRevoked(InviteSummary),
+    /// The grant is in force.
+    Granted(Grant),
+    /// What was taken away.
+    Revoked {
+        /// Grants that ended.
+        grants: Vec<Grant>,
+        /// Grants that go on with fewer sessions.
+        narrowed: Vec<Grant>,
+        /// Invites that can no longer be claimed.
+        invites: Vec<InviteSummary>,
+    },
+    /// The peer has this name now.
+    Named(Peer),
+    /// The node has new keys.
+    Rotated {
+        /// The new key.
+        public_key: PublicKey,
+        /// The key it follows.
+        rotated_from: PublicKey,
+        /// Until when the old key still reaches us.
+        grace_until: WallTime,
+        /// Peers that know already.
+        told: Vec<PublicKey>,
+        /// Peers that do not know yet.
+        untold: Vec<PublicKey>,
+    },
+}
+
+/// Something for the driver to do.
+pub enum Output {
+    /// Send these bytes in one write: the original handles one line per write.
+    Transmit {
+        /// Where.
+        stream: StreamId,
+        /// What.
+        bytes: Vec<u8>,
+    },
+    /// Close the stream after what was given to [`Output::Transmit`] is sent. The node knows it no longer.
+    CloseStream {
+        /// Which.
+        stream: StreamId,
+    },
+    /// Find listeners on a topic and open a stream to each, until [`Output::StopDial`].
+    Dial {
+        /// The node's number for it.
+        dial: DialId,
+        /// The listener's topic.
+        topic: Topic,
+    },
+    /// Open no more streams for this dial. No [`Input::DialEnded`] is needed any more.
+    StopDial {
+        /// Which.
+        dial: DialId,
+    },
+    /// Announce us as a listener on this topic.
+    Listen {
+        /// Which.
+        topic: Topic,
+    },
+    /// Stop being a listener on this topic.
+    Unlisten {
+        /// Which.
+        topic: Topic,
+    },
+    /// Make a document durable, then answer with [`Input::Written`]. Writes to one document stay in order.
+    Store {
+        /// The node's number for it.
+        id: WriteId,
+        /// Which document.
+        document: Document,
+        /// How.
+        write: DocumentWrite,
+    },
+    /// Append a message to a session's file and make it durable, then answer with [`Input::Written`].
+    Record {
+        /// The node's number for it.
+        id: WriteId,
+        /// Which session.
+        session: SessionName,
+        /// The line to write.
+        entry: SessionEntry,
+    },
+    /// Ask the session's AI, then answer with [`Input::Answered`].
+    Ask {
+        /// The node's number for it.
+        id: AskId,
+        /// The question and who asks.
+        question: Question,
+    },
+    /// Nobody waits for this answer any more: stop the handler. No [`Input::Answered`] is needed.
+    CancelAsk {
+        /// Which.
+        id: AskId,
+    },
+    /// A command has ended.
+    Finished {
+        /// Which.
+        id: CommandId,
+        /// How.
+        result: Result<Reply, CommandError>,
+    },
+    /// Something the owner may want to know.
+    Event(Event),
+}
+
+impl fmt::Debug for Output {
+    /// Prints lengths instead of contents: texts and keys must not reach a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Transmit { stream, bytes } => write!(f, "Transmit({stream:?}, {} bytes)", bytes.len()),
+            Self::CloseStream { stream } => write!(f, "CloseStream({stream:?})"),
+            Self::Dial { dial, topic } => write!(f, "Dial({dial:?}, {topic})"),
+            Self::StopDial { dial } => write!(f, "StopDial({dial:?})"),
+            Self::Listen { topic } => write!(f, "Listen({topic})"),
+            Self::Unlisten { topic } => write!(f, "Unlisten({topic})"),
+            Self::Store { id, document, write } => {
+                let (how, len) = match write {
+                    DocumentWrite::Replace(bytes) => ("replace", bytes.len()),
+                    DocumentWrite::Append(bytes) => ("append", bytes.len()),
+                };
+                write!(f, "Store({id:?}, {document:?}, {how} {len} bytes)")
+            }
+            Self::Record { id, entry, .. } => write!(f, "Record({id:?}, {} bytes)", entry.content.len()),
+            Self::Ask { id, question } => write!(f, "Ask({id:?}, {} bytes)", question.text.len()),
+            Self::CancelAsk { id } => write!(f, "CancelAsk({id:?})"),
+            Self::Finished { id, result } => match result {
+                Ok(_) => write!(f, "Finished({id:?}, ok)"),
+                Err(error) => write!(f, "Finished({id:?}, {error:?})"),
+            },
+            Self::Event(event) => write!(f, "Event({event:?})"),
+        }
+    }
+}
+
+/// The documents a node keeps, each a file of its own under `p2p/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Document {
+    /// `identity.json`: private keys, and those of the grace period.
+    Identity,
+    /// `access.json`: grants and issued invites.
+    Access,
+    /// `peers.json`: known peers, their key history, what they opened to us.
+    Peers,
+    /// `limits.json`: bans and counters.
+    Limits,
+    /// `replay.log`: nonces of accepted messages, a line each.
+    Replay,
+}
+
+impl Document {
+    /// Every document.
+    pub const ALL: [Self; 5] = [Self::Identity, Self::Access, Self::Peers, Self::Limits, Self::Replay];
+
+    /// The file's name in the `p2p` folder.
+    #[must_use]
+    pub const fn file_name(self) -> &'static str {
+        match self {
+            Self::Identity => "identity.json",
+            Self::Access => "access.json",
+            Self::Peers => "peers.json",
+            Self::Limits => "limits.json",
+            Self::Replay => "replay.log",
+        }
+    }
+}
+
+/// How a document changes. The bytes may hold private keys: they are wiped when dropped.
+pub enum DocumentWrite {
+    /// The whole document, put in place atomically.
+    Replace(Zeroizing<Vec<u8>>),
+    /// Whole lines at its end.
+    Append(Vec<u8>),
+}
+
+/// One line of a session's file.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SessionEntry {
+    /// When the node accepted it.
+    pub at: WallTime,
+    /// Who wrote it: the peer's name or short id; the session's own name for its AI's answers.
+    pub from: String,
+    /// What kind of line it is.
+    pub kind: EntryKind,
+    /// The text.
+    pub content: String,
+    /// The peer it came from or went to.
+    pub peer: PublicKey,
+}
+
+/// The kinds of lines in a session's file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A text that a peer logged.
+    Message,
+    /// A question of a peer to the session's AI.
+    Question,
+    /// The AI's answer to it.
+    Answer,
+}
+
+/// A question for a session's AI. The text comes from a remote peer: it is no command of the owner.
+pub struct Question {
+    /// Which session.
+    pub session: SessionName,
+    /// The text.
+    pub text: String,
+    /// Who asks.
+    pub peer: PublicKey,
+    /// The owner's name for them, if any.
+    pub peer_name: Option<String>,
+    /// What they may do here.
+    pub capabilities: Vec<Capability>,
+    /// How far they are trusted.
+    pub trust: TrustLevel,
+}
