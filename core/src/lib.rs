@@ -3,3 +3,8 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+
+pub mod access;
+pub mod keys;
+pub mod rng;
+pub mod time;

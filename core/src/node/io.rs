@@ -9,10 +9,11 @@ use zeroize::Zeroizing;
 
 use crate::error::CommandError;
 use crate::event::Event;
-use crate::grant::{Capability, Grant, SessionName, SessionSet, TrustLevel};
-use crate::identity::Topic;
+use crate::access::{Capability, SessionName, SessionSet, TrustLevel};
+use crate::grant::Grant;
+
 use crate::invite::InviteSummary;
-use crate::keys::PublicKey;
+use crate::keys::{PublicKey, Topic};
 use crate::peer::{Peer, PeerRef};
 use crate::rotation::RotationReason;
 use crate::time::WallTime;
