@@ -7,7 +7,8 @@ use core::time::Duration;
 
 use zeroize::Zeroizing;
 
-use crate::error::CommandError;
+
+use super::CommandError;
 use crate::event::Event;
 use crate::access::{Capability, SessionName, SessionSet, TrustLevel};
 use crate::grant::Grant;

@@ -1,0 +1,231 @@
+//! The channel: what a finished handshake leaves behind, and the messages that may pass in it.
+//!
+//! A channel belongs to one stream, one pair of keys and one handshake. Requests go from the dialler to the listener,
+//! answers go back. Where both sides know the `re` member, every message names the one it belongs to, so nothing of one
+//! stream means anything in another.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use crate::access::SessionName;
+use crate::cipher::{CipherError, EphemeralKey, PayloadKey};
+use crate::config::Config;
+use crate::event::RejectReason;
+use crate::identity::Identity;
+use crate::keys::{EncryptKey, Nonce, PublicKey, VerifyingKey};
+use crate::message::{Body, Header, Message, Reject};
+use crate::rng::Rng;
+use crate::time::{Instant, Now};
+use crate::wire::json::{Received, encode};
+
+/// Which end of the stream we are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// We ask.
+    Dialler,
+    /// We answer.
+    Listener,
+}
+
+/// An authenticated stream.
+pub(crate) struct Channel {
+    side: Side,
+    local: PublicKey,
+    remote: VerifyingKey,
+    version: u8,
+    ephemeral: EphemeralKey,
+    remote_ephemeral: Option<EncryptKey>,
+    /// The hello-ack's nonce, which requests must name; `None` towards an original.
+    bound: Option<Nonce>,
+    /// Protocol 2: the key of the requests' payloads, made when first needed.
+    request_key: Option<PayloadKey>,
+    established: Instant,
+}
+
+/// What travels with an encrypted text beside it.
+pub(crate) struct Sealed {
+    pub(crate) payload: String,
+    /// The sender's ephemeral key; `None` in protocol 1.
+    pub(crate) ephemeral: Option<EncryptKey>,
+}
+
+impl Channel {
+    #[expect(clippy::too_many_arguments, reason = "private to the handshake, which has all of them by these names")]
+    pub(crate) fn new(
+        side: Side,
+        local: PublicKey,
+        remote: VerifyingKey,
+        version: u8,
+        ephemeral: EphemeralKey,
+        remote_ephemeral: Option<EncryptKey>,
+        bound: Option<Nonce>,
+        now: Now,
+    ) -> Self {
+        let established = now.mono;
+        Self { side, local, remote, version, ephemeral, remote_ephemeral, bound, request_key: None, established }
+    }
+
+    /// Our key in this channel.
+    pub(crate) fn local(&self) -> PublicKey {
+        self.local
+    }
+
+    /// The other side's key.
+    pub(crate) fn remote(&self) -> &VerifyingKey {
+        &self.remote
+    }
+
+    pub(crate) fn version(&self) -> u8 {
+        self.version
+    }
+
+    pub(crate) fn side(&self) -> Side {
+        self.side
+    }
+
+    /// Whether several requests can be under way at once: answers name what they answer.
+    pub(crate) fn is_bound(&self) -> bool {
+        self.bound.is_some()
+    }
+
+    /// The `re` member of our requests.
+    pub(crate) fn bound(&self) -> Option<Nonce> {
+        self.bound
+    }
+
+    /// When the ephemeral keys are too old to be used.
+    pub(crate) fn expires(&self, config: &Config) -> Instant {
+        self.established + config.ephemeral_ttl
+    }
+
+    /// Checks a request of the dialler as far as that costs nothing: who, where, which version.
+    pub(crate) fn precheck_request(&self, request: &Received) -> Result<(), RejectReason> {
+        let body = request.body();
+        // A rotation is sent under the new key and names the old one.
+        if !matches!(body, Body::KeyRotation(_)) && request.header().from != self.remote.public() {
+            return Err(RejectReason::NotForUs);
+        }
+        if self.bound.is_some() && body.re() != self.bound {
+            return Err(RejectReason::NotForUs);
+        }
+        let (v, ephemeral) = match body {
+            Body::Log(log) => (log.v, Some(log.ephemeral)),
+            Body::Inject(inject) => (inject.v, Some(inject.ephemeral)),
+            Body::Claim(claim) => (claim.v, None),
+            Body::KeyRotation(_) => (self.version, None),
+            _ => return Err(RejectReason::Malformed),
+        };
+        if v != self.version {
+            return Err(RejectReason::VersionMismatch);
+        }
+        if self.version >= 2 && ephemeral.is_some_and(|key| key != self.remote_ephemeral) {
+            return Err(RejectReason::NotForUs);
+        }
+        Ok(())
+    }
+
+    /// Checks an answer of the listener as far as that costs nothing.
+    pub(crate) fn precheck_answer(&self, answer: &Received, config: &Config, now: Now) -> Result<(), RejectReason> {
+        let header = answer.header();
+        if header.from != self.remote.public() || self.bound.is_some() != answer.body().re().is_some() {
+            return Err(RejectReason::NotForUs);
+        }
+        if header.ts.abs_diff(now.wall) > config.replay_window {
+            return Err(RejectReason::OutsideWindow);
+        }
+        Ok(())
+    }
+
+    /// Encrypts a request's text. Protocol 1 needs the listener's static key.
+    pub(crate) fn seal_request(
+        &mut self,
+        identity: &Identity,
+        remote_static: Option<EncryptKey>,
+        text: &str,
+        rng: &mut Rng,
+    ) -> Result<Sealed, CipherError> {
+        let ephemeral = (self.version >= 2).then(|| self.ephemeral.public());
+        let payload = self.with_request_key(identity, remote_static, |key| Ok(key.seal(rng, text.as_bytes())))?;
+        Ok(Sealed { payload, ephemeral })
+    }
+
+    /// Decrypts a request's payload. `remote_static` is the key the (verified) message carries.
+    pub(crate) fn open_request(
+        &mut self,
+        identity: &Identity,
+        remote_static: EncryptKey,
+        payload: &str,
+    ) -> Result<String, CipherError> {
+        self.with_request_key(identity, Some(remote_static), |key| key.open(payload)).and_then(into_text)
+    }
+
+    /// Encrypts an answer's text under a fresh ephemeral key.
+    pub(crate) fn seal_answer(
+        &self,
+        identity: &Identity,
+        remote_static: EncryptKey,
+        text: &str,
+        rng: &mut Rng,
+    ) -> Result<Sealed, CipherError> {
+        let Some(remote_ephemeral) = self.remote_ephemeral.filter(|_| self.version >= 2) else {
+            let key = PayloadKey::agree(identity.encrypt_secret(), &remote_static)?;
+            return Ok(Sealed { payload: key.seal(rng, text.as_bytes()), ephemeral: None });
+        };
+        let fresh = EphemeralKey::generate(rng);
+        let key = PayloadKey::agree(fresh.secret(), &remote_ephemeral)?;
+        Ok(Sealed { payload: key.seal(rng, text.as_bytes()), ephemeral: Some(fresh.public()) })
+    }
+
+    /// Decrypts an answer's payload.
+    pub(crate) fn open_answer(
+        &self,
+        identity: &Identity,
+        sealed: &Sealed,
+        remote_static: EncryptKey,
+    ) -> Result<String, CipherError> {
+        let key = match sealed.ephemeral {
+            Some(ephemeral) if self.version >= 2 => PayloadKey::agree(self.ephemeral.secret(), &ephemeral)?,
+            None if self.version < 2 => PayloadKey::agree(identity.encrypt_secret(), &remote_static)?,
+            _ => return Err(CipherError::WrongKey),
+        };
+        key.open(&sealed.payload).and_then(into_text)
+    }
+
+    /// A signed line.
+    pub(crate) fn line(identity: &Identity, header: Header, body: Body) -> Vec<u8> {
+        encode(&Message { header, body }, |bytes| identity.sign(bytes))
+    }
+
+    /// A signed refusal.
+    pub(crate) fn reject_line(
+        identity: &Identity,
+        header: Header,
+        session: Option<SessionName>,
+        reason: &str,
+        re: Option<Nonce>,
+    ) -> Vec<u8> {
+        Self::line(identity, header, Body::Reject(Reject { session, reason: reason.to_string(), re }))
+    }
+
+    fn with_request_key<T>(
+        &mut self,
+        identity: &Identity,
+        remote_static: Option<EncryptKey>,
+        work: impl FnOnce(&PayloadKey) -> Result<T, CipherError>,
+    ) -> Result<T, CipherError> {
+        if self.version < 2 {
+            let remote = remote_static.ok_or(CipherError::NoKey)?;
+            return work(&PayloadKey::agree(identity.encrypt_secret(), &remote)?);
+        }
+        if self.request_key.is_none() {
+            let remote = self.remote_ephemeral.ok_or(CipherError::NoKey)?;
+            self.request_key = Some(PayloadKey::agree(self.ephemeral.secret(), &remote)?);
+        }
+        self.request_key.as_ref().ok_or(CipherError::NoKey).and_then(work)
+    }
+}
+
+/// The original replaces what is not UTF-8; we refuse it, since nobody signed the replacement.
+fn into_text(bytes: Vec<u8>) -> Result<String, CipherError> {
+    String::from_utf8(bytes).map_err(|_| CipherError::NotText)
+}

@@ -1,0 +1,188 @@
+//! What the owner may want to know, as it happens. No event holds a message's text or a secret.
+
+use alloc::string::String;
+
+use crate::access::{SessionName, SessionSet};
+use crate::keys::PublicKey;
+use crate::node::TransportKey;
+use crate::rotation::RotationReason;
+use crate::time::WallTime;
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A handshake ended well: the other side has shown its identity.
+    PeerConnected {
+        /// Who.
+        peer: PublicKey,
+        /// The negotiated protocol version.
+        version: u8,
+        /// Whether we dialled.
+        dialled: bool,
+    },
+    /// A stream was refused before its other side had shown an identity.
+    PeerRejected {
+        /// The transport's key.
+        remote: TransportKey,
+        /// Why.
+        reason: RejectReason,
+    },
+    /// A message was refused.
+    MessageRejected {
+        /// Whose: known since the handshake.
+        peer: PublicKey,
+        /// For which session, if it named one.
+        session: Option<SessionName>,
+        /// Why.
+        reason: RejectReason,
+    },
+    /// A text of a peer is in a session's file.
+    MessageDelivered {
+        /// Whose.
+        peer: PublicKey,
+        /// Where.
+        session: SessionName,
+    },
+    /// A question of a peer was answered.
+    QuestionAnswered {
+        /// Whose.
+        peer: PublicKey,
+        /// In which session.
+        session: SessionName,
+    },
+    /// A peer has new access.
+    GrantCreated {
+        /// Whose.
+        peer: PublicKey,
+        /// The grant's id.
+        grant: String,
+        /// What it opens.
+        sessions: SessionSet,
+    },
+    /// A peer has lost access.
+    GrantRevoked {
+        /// Whose.
+        peer: PublicKey,
+        /// The grant's id.
+        grant: String,
+    },
+    /// A peer follows a new key.
+    KeyRotated {
+        /// The key before.
+        old: PublicKey,
+        /// The key from now on.
+        new: PublicKey,
+        /// Why, as the peer says.
+        reason: RotationReason,
+        /// Until when the old key still counts.
+        grace_until: WallTime,
+    },
+    /// Somebody holds a key that was already rotated to another: one of the two is a thief.
+    RotationConflict {
+        /// The key with two successors.
+        old: PublicKey,
+        /// The successor that counts: the first.
+        known: PublicKey,
+        /// The successor that was refused.
+        refused: PublicKey,
+    },
+    /// We have new keys.
+    OwnKeyRotated {
+        /// The key before.
+        old: PublicKey,
+        /// The key from now on.
+        new: PublicKey,
+    },
+    /// A peer has heard of our new key.
+    RotationTold {
+        /// Who.
+        peer: PublicKey,
+    },
+    /// A change could not be stored; the text says what that means.
+    StoreFailed {
+        /// The document or session file.
+        what: String,
+        /// The operating system's reason.
+        reason: String,
+    },
+}
+
+impl Event {
+    /// The event's name, as the seed writes it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::PeerConnected { .. } => "p2p.peer.connected",
+            Self::PeerRejected { .. } => "p2p.peer.rejected",
+            Self::MessageRejected { .. } => "p2p.message.rejected",
+            Self::MessageDelivered { .. } => "p2p.message.delivered",
+            Self::QuestionAnswered { .. } => "p2p.question.answered",
+            Self::GrantCreated { .. } => "p2p.grant.created",
+            Self::GrantRevoked { .. } => "p2p.grant.revoked",
+            Self::KeyRotated { .. } => "p2p.key.rotated",
+            Self::RotationConflict { .. } => "p2p.key.conflict",
+            Self::OwnKeyRotated { .. } => "p2p.identity.rotated",
+            Self::RotationTold { .. } => "p2p.identity.told",
+            Self::StoreFailed { .. } => "p2p.store.failed",
+        }
+    }
+}
+
+/// Why something of a peer was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RejectReason {
+    /// Not a message: bad framing, JSON, members or version.
+    Malformed,
+    /// A line longer than this side of the stream may send.
+    TooLong,
+    /// The payload is larger than our limit.
+    PayloadTooLarge,
+    /// The signature is not that of the key in `from`.
+    BadSignature,
+    /// Meant for somebody else, for another stream, or written by ourselves.
+    NotForUs,
+    /// The message's time is too far from ours.
+    OutsideWindow,
+    /// Seen before.
+    Replayed,
+    /// Too many; the sender is banned for a while.
+    RateLimited,
+    /// No grant covers it.
+    Unauthorized,
+    /// The payload cannot be decrypted.
+    Undecryptable,
+    /// The invite token cannot be claimed.
+    BadToken,
+    /// The rotation is not acceptable.
+    BadRotation,
+    /// No protocol version in common.
+    VersionMismatch,
+    /// No handshake in time, or too many streams.
+    Crowded,
+    /// We could not store or answer it.
+    Failed,
+}
+
+impl RejectReason {
+    /// A word for logs and `--json`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::TooLong => "too long",
+            Self::PayloadTooLarge => "payload too large",
+            Self::BadSignature => "bad signature",
+            Self::NotForUs => "not for us",
+            Self::OutsideWindow => "outside time window",
+            Self::Replayed => "replayed",
+            Self::RateLimited => "rate limited",
+            Self::Unauthorized => "unauthorized",
+            Self::Undecryptable => "undecryptable",
+            Self::BadToken => "bad token",
+            Self::BadRotation => "bad rotation",
+            Self::VersionMismatch => "version mismatch",
+            Self::Crowded => "crowded",
+            Self::Failed => "failed",
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The handshake: `hello` from the dialler, `hello-ack` from the listener, consumed to give a [`Channel`].
+//!
+//! Both messages are signed, name whom they are for (`to`), and the answer names the hello it belongs to (`re`), so that
+//! neither can be passed on to a third node or replayed into another stream. The original sends neither member; towards
+//! it the signature, the expected key and the ephemeral keys still hold.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::channel::{Channel, Side};
+use crate::cipher::EphemeralKey;
+use crate::config::Config;
+use crate::event::RejectReason;
+use crate::identity::Identity;
+use crate::keys::{Nonce, PublicKey, VerifyingKey};
+use crate::message::{Body, Header, Hello, HelloAck, Message};
+use crate::rng::Rng;
+use crate::time::Now;
+use crate::wire::json::{Received, encode};
+
+/// The versions we speak, the one we prefer first.
+const VERSIONS: [u8; 2] = [2, 1];
+
+/// The reason the original gives, and expects, when no version fits.
+pub const NO_COMMON_VERSION: &str = "no common protocol version";
+
+/// A dialler that has said hello and waits for the answer.
+pub(crate) struct Dialler {
+    local: PublicKey,
+    expected: VerifyingKey,
+    nonce: Nonce,
+    ephemeral: EphemeralKey,
+    min_version: u8,
+}
+
+impl Dialler {
+    /// Says hello to the node with the key `expected`, and returns the line to send.
+    pub(crate) fn start(
+        identity: &Identity,
+        expected: VerifyingKey,
+        config: &Config,
+        rng: &mut Rng,
+        now: Now,
+    ) -> (Self, Vec<u8>) {
+        let ephemeral = EphemeralKey::generate(rng);
+        let nonce = Nonce(rng.bytes());
+        let versions = VERSIONS.into_iter().filter(|v| *v >= config.min_version).map(u64::from).collect();
+        let hello = Hello { versions, ephemeral: Some(ephemeral.public()), to: Some(expected.public()) };
+        let header = Header { from: identity.public_key(), nonce, ts: now.wall };
+        let line = encode(&Message { header, body: Body::Hello(hello) }, |bytes| identity.sign(bytes));
+        let local = identity.public_key();
+        (Self { local, expected, nonce, ephemeral, min_version: config.min_version }, line)
+    }
+
+    /// The key this stream must prove to hold.
+    pub(crate) fn expected(&self) -> &VerifyingKey {
+        &self.expected
+    }
+
+    /// Reads the listener's answer.
+    pub(crate) fn finish(self, answer: Received, config: &Config, now: Now) -> Result<Channel, DialFault> {
+        let header = *answer.header();
+        if header.from != self.expected.public() {
+            return Err(DialFault::Imposter);
+        }
+        if header.ts.abs_diff(now.wall) > config.replay_window {
+            return Err(DialFault::ClockDiffers);
+        }
+        let message = answer.verify(&self.expected).map_err(|_| DialFault::Imposter)?;
+        let ack = match message.body {
+            Body::HelloAck(ack) => ack,
+            Body::Reject(reject) if reject.re.is_none_or(|re| re == self.nonce) => {
+                return Err(DialFault::Refused(reject.reason));
+            }
+            _ => return Err(DialFault::Imposter),
+        };
+        // `to` and `re` come together or, from the original, not at all.
+        let bound = match (ack.to, ack.re) {
+            (None, None) => None,
+            (Some(to), Some(re)) if to == self.local && re == self.nonce => Some(header.nonce),
+            _ => return Err(DialFault::Imposter),
+        };
+        if !VERSIONS.contains(&ack.version) || ack.version < self.min_version {
+            return Err(DialFault::NoCommonVersion);
+        }
+        if ack.version >= 2 && ack.ephemeral.is_none() {
+            return Err(DialFault::Imposter);
+        }
+        Ok(Channel::new(Side::Dialler, self.local, self.expected, ack.version, self.ephemeral, ack.ephemeral, bound, now))
+    }
+}
+
+/// Why a dialled stream gave no channel.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum DialFault {
+    /// Whoever listens there cannot prove the expected key.
+    Imposter,
+    /// The expected peer's clock and ours are too far apart.
+    ClockDiffers,
+    /// The expected peer speaks none of our versions.
+    NoCommonVersion,
+    /// The expected peer refused us, in its words.
+    Refused(alloc::string::String),
+}
+
+/// What a listener makes of a hello.
+pub(crate) enum Greeting {
+    /// The line to answer with, and the channel that follows.
+    Welcome(Vec<u8>, Channel),
+    /// The line to answer with before closing, and why.
+    Refuse(Vec<u8>, RejectReason),
+}
+
+/// Checks what can be checked of a hello without arithmetic.
+pub(crate) fn precheck(hello: &Received, locals: &[PublicKey], config: &Config, now: Now) -> Result<(), RejectReason> {
+    let header = hello.header();
+    let Body::Hello(body) = hello.body() else {
+        return Err(RejectReason::Malformed);
+    };
+    if locals.contains(&header.from) || body.to.is_some_and(|to| !locals.contains(&to)) {
+        return Err(RejectReason::NotForUs);
+    }
+    if header.ts.abs_diff(now.wall) > config.replay_window {
+        return Err(RejectReason::OutsideWindow);
+    }
+    Ok(())
+}
+
+/// Answers a verified hello as `identity`.
+pub(crate) fn answer(
+    hello: Message,
+    remote: VerifyingKey,
+    identity: &Identity,
+    config: &Config,
+    rng: &mut Rng,
+    now: Now,
+) -> Result<Greeting, RejectReason> {
+    let (header, Body::Hello(body)) = (hello.header, hello.body) else {
+        return Err(RejectReason::Malformed);
+    };
+    let offered = if body.versions.is_empty() { vec![1] } else { body.versions };
+    let version = VERSIONS.into_iter().find(|v| *v >= config.min_version && offered.contains(&u64::from(*v)));
+    let own = Header { from: identity.public_key(), nonce: Nonce(rng.bytes()), ts: now.wall };
+    let Some(version) = version else {
+        let re = body.to.map(|_| header.nonce);
+        let line = Channel::reject_line(identity, own, None, NO_COMMON_VERSION, re);
+        return Ok(Greeting::Refuse(line, RejectReason::VersionMismatch));
+    };
+    if version >= 2 && body.ephemeral.is_none() {
+        return Err(RejectReason::Malformed);
+    }
+    let ephemeral = EphemeralKey::generate(rng);
+    let extended = body.to.is_some();
+    let ack = HelloAck {
+        version,
+        ephemeral: Some(ephemeral.public()),
+        to: extended.then_some(header.from),
+        re: extended.then_some(header.nonce),
+    };
+    let line = encode(&Message { header: own, body: Body::HelloAck(ack) }, |bytes| identity.sign(bytes));
+    let bound = extended.then_some(own.nonce);
+    let channel =
+        Channel::new(Side::Listener, own.from, remote, version, ephemeral, body.ephemeral, bound, now);
+    Ok(Greeting::Welcome(line, channel))
+}

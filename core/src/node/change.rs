@@ -1,0 +1,397 @@
+//! Changes of who may do what: made on a copy, stored, and only then in force.
+//!
+//! One change is on its way to the disk at a time; the others wait in a bounded queue. Taking access away is the
+//! exception: it holds at once, in the state in force and in the copy under way, and is stored afterwards.
+
+use alloc::collections::VecDeque;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use zeroize::Zeroizing;
+
+use super::{
+    AfterWrite, CommandError, CommandId, Document, DocumentWrite, Node, Output, Reply, StartError, StreamId,
+    WriteFailed,
+};
+use crate::access::{Capability, SessionSet};
+use crate::config::Config;
+use crate::event::{Event, RejectReason};
+use crate::grant::{Grant, Grants};
+use crate::identity::IdentityFile;
+use crate::invite::{InviteSummary, Invites};
+use crate::keys::{EncryptKey, Nonce, PublicKey};
+use crate::message::{Ack, Body};
+use crate::peer::{Opened, Peers, RotateOutcome, RotateRefused};
+use crate::rotation::RotationStatement;
+use crate::time::{Now, WallTime};
+
+/// Who may do what.
+#[derive(Clone)]
+pub(super) struct Access {
+    pub(super) peers: Peers,
+    pub(super) grants: Grants,
+    pub(super) invites: Invites,
+}
+
+impl Access {
+    pub(super) fn load(config: &Config, access: Option<&[u8]>, peers: Option<&[u8]>) -> Result<Self, StartError> {
+        let mut loaded = Self {
+            peers: Peers::new(config.max_peers),
+            grants: Grants::new(config.max_grants),
+            invites: Invites::new(config.max_invites),
+        };
+        if let Some(json) = peers {
+            loaded.peers = Peers::from_json(json, config.max_peers)
+                .map_err(|error| StartError::Damaged(Document::Peers, error))?;
+        }
+        if let Some(json) = access {
+            let damaged = |error| StartError::Damaged(Document::Access, error);
+            (loaded.grants, loaded.invites) = crate::grant::access_from_json(json, config).map_err(damaged)?;
+        }
+        Ok(loaded)
+    }
+
+    fn to_json(&self, document: Document) -> Vec<u8> {
+        match document {
+            Document::Peers => self.peers.to_json(),
+            _ => crate::grant::access_to_json(&self.grants, &self.invites),
+        }
+    }
+}
+
+/// A change and what becomes of it once it is stored.
+pub(super) enum Change {
+    /// The owner grants access.
+    Grant { command: CommandId, grant: Grant },
+    /// The owner makes an invite.
+    Invite { command: CommandId, invite: InviteSummary, token: String },
+    /// The owner names a peer.
+    Name { command: CommandId, peer: PublicKey, name: String },
+    /// A peer claims an invite.
+    Claim { stream: StreamId, re: Nonce, nonce: Nonce, encrypt_key: EncryptKey, grant_id: Nonce },
+    /// A peer has a new key.
+    PeerRotation { stream: StreamId, re: Nonce, statement: RotationStatement, until: WallTime },
+    /// A peer opened sessions of its own to us.
+    Opened { command: CommandId, peer: PublicKey, encrypt_key: EncryptKey, opened: Opened },
+    /// We have a new key.
+    OwnRotation { command: Option<CommandId>, next: IdentityFile },
+    /// Something was taken away: store what holds already.
+    Persist { command: Option<(CommandId, Reply)>, documents: Vec<Document> },
+}
+
+/// The change on its way to the disk, and those behind it.
+#[derive(Default)]
+pub(super) struct Changes {
+    queue: VecDeque<Change>,
+    under_way: Option<UnderWay>,
+}
+
+struct UnderWay {
+    /// What will be in force; `None` if the change holds already or is one of the identity.
+    next: Option<Access>,
+    /// Documents still to be written, in this order.
+    documents: VecDeque<Document>,
+    then: Then,
+}
+
+/// What is to be done when a change is stored.
+enum Then {
+    Granted { command: CommandId, grant: Grant },
+    Finish { command: Option<CommandId>, reply: Result<Reply, CommandError> },
+    Claimed { stream: StreamId, re: Nonce, peer: PublicKey, grant: Grant },
+    PeerRotated { stream: StreamId, re: Nonce, statement: RotationStatement, until: WallTime },
+    Opened { command: CommandId, peer: PublicKey, sessions: SessionSet, capabilities: Vec<Capability> },
+    OwnRotated { command: Option<CommandId>, next: IdentityFile },
+}
+
+/// A change that is not to be made.
+enum Refusal {
+    Command(CommandId, CommandError),
+    Peer { stream: StreamId, re: Nonce, reason: RejectReason, words: String },
+    /// Nothing to store: answer as if it were.
+    Done(Then),
+}
+
+impl Node {
+    /// Queues a change; answers at once if there is no room.
+    pub(super) fn change(&mut self, change: Change, now: Now) {
+        let removal = matches!(change, Change::Persist { .. });
+        if self.changes.queue.len() >= self.config.max_pending_changes && !removal {
+            return match change {
+                Change::Grant { command, .. }
+                | Change::Invite { command, .. }
+                | Change::Name { command, .. }
+                | Change::Opened { command, .. }
+                | Change::OwnRotation { command: Some(command), .. } => {
+                    self.finish(command, Err(CommandError::LimitReached("max_pending_changes")));
+                }
+                Change::Claim { stream, re, .. } | Change::PeerRotation { stream, re, .. } => {
+                    self.refuse(stream, Some(re), None, RejectReason::Crowded, "too many requests at once", now);
+                }
+                Change::OwnRotation { command: None, .. } | Change::Persist { .. } => {}
+            };
+        }
+        self.changes.queue.push_back(change);
+        self.next_change(now);
+    }
+
+    fn next_change(&mut self, now: Now) {
+        while self.changes.under_way.is_none() {
+            let Some(change) = self.changes.queue.pop_front() else {
+                return;
+            };
+            match self.prepare(change, now) {
+                Ok(under_way) => {
+                    self.changes.under_way = Some(under_way);
+                    self.write_next_document(now);
+                }
+                Err(Refusal::Command(command, error)) => self.finish(command, Err(error)),
+                Err(Refusal::Peer { stream, re, reason, words }) => {
+                    self.refuse(stream, Some(re), None, reason, &words, now);
+                }
+                Err(Refusal::Done(then)) => self.changed(then, now),
+            }
+        }
+    }
+
+    /// Makes the change on a copy.
+    fn prepare(&mut self, change: Change, now: Now) -> Result<UnderWay, Refusal> {
+        let mut next = self.access.clone();
+        let both = [Document::Peers, Document::Access];
+        let (documents, then) = match change {
+            Change::Grant { command, grant } => {
+                let full = |field| Refusal::Command(command, CommandError::LimitReached(field));
+                next.peers.add(grant.peer, None, now.wall).map_err(|_| full("max_peers"))?;
+                next.grants.insert(grant.clone()).map_err(|_| full("max_grants"))?;
+                (both.to_vec(), Then::Granted { command, grant })
+            }
+            Change::Invite { command, invite, token } => {
+                let issued = next.invites.issue(invite.clone());
+                issued.map_err(|_| Refusal::Command(command, CommandError::LimitReached("max_invites")))?;
+                let reply = Ok(Reply::InviteCreated { token, invite });
+                (alloc::vec![Document::Access], Then::Finish { command: Some(command), reply })
+            }
+            Change::Name { command, peer, name } => {
+                let named = next.peers.set_name(&peer, &name, now.wall).map_err(|error| Refusal::Command(command, error.into()))?;
+                let reply = Ok(Reply::Named(named.clone()));
+                (alloc::vec![Document::Peers], Then::Finish { command: Some(command), reply })
+            }
+            Change::Claim { stream, re, nonce, encrypt_key, grant_id } => {
+                let then = self.prepare_claim(&mut next, stream, re, nonce, encrypt_key, grant_id, now)?;
+                (both.to_vec(), then)
+            }
+            Change::PeerRotation { stream, re, statement, until } => {
+                let then = self.prepare_peer_rotation(&mut next, stream, re, statement, until, now)?;
+                (both.to_vec(), then)
+            }
+            Change::Opened { command, peer, encrypt_key, opened } => {
+                let (sessions, capabilities) = (opened.sessions.clone(), opened.capabilities.clone());
+                next.peers
+                    .open(peer, encrypt_key, opened, now.wall)
+                    .map_err(|_| Refusal::Command(command, CommandError::LimitReached("max_peers")))?;
+                (alloc::vec![Document::Peers], Then::Opened { command, peer, sessions, capabilities })
+            }
+            Change::OwnRotation { command, next } => {
+                let documents = [Document::Identity].into();
+                return Ok(UnderWay { next: None, documents, then: Then::OwnRotated { command, next } });
+            }
+            Change::Persist { command, documents } => {
+                let (command, reply) = match command {
+                    Some((command, reply)) => (Some(command), Ok(reply)),
+                    None => (None, Err(CommandError::Cancelled)),
+                };
+                let then = Then::Finish { command, reply };
+                return Ok(UnderWay { next: None, documents: documents.into(), then });
+            }
+        };
+        Ok(UnderWay { next: Some(next), documents: documents.into(), then })
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the members of one variant, taken apart")]
+    fn prepare_claim(
+        &self,
+        next: &mut Access,
+        stream: StreamId,
+        re: Nonce,
+        nonce: Nonce,
+        encrypt_key: EncryptKey,
+        grant_id: Nonce,
+        now: Now,
+    ) -> Result<Then, Refusal> {
+        let refuse = |words: String| Refusal::Peer { stream, re, reason: RejectReason::BadToken, words };
+        let Some(peer) = self.streams.get(&stream).and_then(|s| s.channel()).map(|c| c.remote().public()) else {
+            return Err(refuse("claim failed".to_string()));
+        };
+        let invite = next.invites.claim(&nonce, &peer, now.wall).map_err(|error| refuse(error.to_string()))?;
+        let grant = Grant {
+            id: grant_id,
+            peer,
+            sessions: invite.sessions.clone(),
+            except: alloc::collections::BTreeSet::new(),
+            capabilities: invite.capabilities.clone(),
+            trust: crate::access::TrustLevel::SemiTrusted,
+            created: now.wall,
+            expires: None,
+            invite: Some(nonce),
+        };
+        let full = || refuse("too many peers".to_string());
+        next.peers.add(peer, Some(encrypt_key), now.wall).map_err(|_| full())?;
+        next.grants.insert(grant.clone()).map_err(|_| full())?;
+        Ok(Then::Claimed { stream, re, peer, grant })
+    }
+
+    fn prepare_peer_rotation(
+        &mut self,
+        next: &mut Access,
+        stream: StreamId,
+        re: Nonce,
+        statement: RotationStatement,
+        until: WallTime,
+        now: Now,
+    ) -> Result<Then, Refusal> {
+        let then = |statement| Then::PeerRotated { stream, re, statement, until };
+        match next.peers.rotate(&statement, until, now.wall) {
+            Ok(RotateOutcome::Moved) => {
+                next.grants.rekey(&statement.old, &statement.new);
+                Ok(then(statement))
+            }
+            // Told before: the peer did not hear our acknowledgement.
+            Ok(RotateOutcome::AlreadyDone) => {
+                Err(Refusal::Done(Then::Finish { command: None, reply: Err(CommandError::Cancelled) }))
+                    .inspect_err(|_: &Refusal| self.acknowledge(stream, re, now))
+            }
+            Err(refused) => {
+                if let RotateRefused::Conflict { known } = refused {
+                    self.event(Event::RotationConflict { old: statement.old, known, refused: statement.new });
+                }
+                let words = "invalid key rotation".to_string();
+                Err(Refusal::Peer { stream, re, reason: RejectReason::BadRotation, words })
+            }
+        }
+    }
+
+    fn write_next_document(&mut self, now: Now) {
+        let Some(under_way) = &mut self.changes.under_way else {
+            return;
+        };
+        let Some(document) = under_way.documents.pop_front() else {
+            return self.change_stored(now);
+        };
+        let bytes = match (document, &under_way.then) {
+            (Document::Identity, Then::OwnRotated { next, .. }) => next.to_json(),
+            _ => Zeroizing::new(under_way.next.as_ref().unwrap_or(&self.access).to_json(document)),
+        };
+        self.store(document, DocumentWrite::Replace(bytes), AfterWrite::Change);
+    }
+
+    pub(super) fn change_written(&mut self, result: Result<(), WriteFailed>, now: Now) {
+        let Err(WriteFailed { reason }) = result else {
+            return self.write_next_document(now);
+        };
+        let Some(under_way) = self.changes.under_way.take() else {
+            return;
+        };
+        self.event(Event::StoreFailed { what: "a change of access".into(), reason: reason.clone() });
+        let failed = Err(CommandError::NotStored(reason));
+        match under_way.then {
+            Then::Granted { command, .. }
+            | Then::Opened { command, .. }
+            | Then::Finish { command: Some(command), .. }
+            | Then::OwnRotated { command: Some(command), .. } => self.finish(command, failed),
+            Then::Finish { command: None, .. } | Then::OwnRotated { command: None, .. } => {}
+            Then::Claimed { stream, re, .. } => {
+                self.refuse(stream, Some(re), None, RejectReason::Failed, "claim failed", now);
+            }
+            Then::PeerRotated { stream, re, .. } => {
+                self.refuse(stream, Some(re), None, RejectReason::Failed, "key rotation failed", now);
+            }
+        }
+        self.next_change(now);
+    }
+
+    fn change_stored(&mut self, now: Now) {
+        if let Some(under_way) = self.changes.under_way.take() {
+            if let Some(next) = under_way.next {
+                self.access = next;
+            }
+            self.changed(under_way.then, now);
+        }
+        self.next_change(now);
+    }
+
+    fn changed(&mut self, then: Then, now: Now) {
+        match then {
+            Then::Granted { command, grant } => {
+                if self.access.grants.get(&grant.id).is_none() {
+                    return self.finish(command, Err(CommandError::Cancelled));
+                }
+                self.grant_created(&grant);
+                self.finish(command, Ok(Reply::Granted(grant)));
+            }
+            Then::Finish { command: Some(command), reply } => self.finish(command, reply),
+            Then::Finish { command: None, .. } => {}
+            Then::Claimed { stream, re, peer, grant } => {
+                // Revoked while it was being stored.
+                if self.access.grants.get(&grant.id).is_none() {
+                    return self.refuse(stream, Some(re), None, RejectReason::Unauthorized, "unauthorized", now);
+                }
+                self.grant_created(&grant);
+                self.acknowledge(stream, re, now);
+                self.schedule_notices_for(peer, now);
+            }
+            Then::PeerRotated { stream, re, statement, until } => {
+                let (old, new, reason) = (statement.old, statement.new, statement.reason);
+                self.event(Event::KeyRotated { old, new, reason, grace_until: until });
+                self.acknowledge(stream, re, now);
+            }
+            Then::Opened { command, peer, sessions, capabilities } => {
+                let reply = match self.access.peers.get(&peer) {
+                    Some(peer) => Ok(Reply::Claimed { peer: peer.clone(), sessions, capabilities }),
+                    None => Err(CommandError::Cancelled),
+                };
+                self.finish(command, reply);
+            }
+            Then::OwnRotated { command, next } => self.own_rotated(command, next, now),
+        }
+    }
+
+    fn grant_created(&mut self, grant: &Grant) {
+        let (peer, id, sessions) = (grant.peer, grant.id.to_string(), grant.sessions.clone());
+        self.event(Event::GrantCreated { peer, grant: id, sessions });
+    }
+
+    /// The acknowledgement of a claim or a rotation, with our encryption key.
+    fn acknowledge(&mut self, stream: StreamId, re: Nonce, now: Now) {
+        let local = self.streams.get(&stream).and_then(|s| s.channel()).map(|channel| channel.local());
+        let encrypt_key = local.and_then(|key| self.identity.find(&key)).map(|identity| identity.encrypt_key());
+        self.answer(stream, re, |re| Body::Ack(Ack { encrypt_key, session: None, re }), now);
+    }
+
+    /// Takes access away, at once and everywhere: in what is in force, in the change under way, and from the changes
+    /// that wait.
+    pub(super) fn take_away<T>(&mut self, remove: impl Fn(&mut Access) -> T) -> T {
+        if let Some(next) = self.changes.under_way.as_mut().and_then(|under_way| under_way.next.as_mut()) {
+            remove(next);
+        }
+        remove(&mut self.access)
+    }
+
+    /// Drops grants for a peer that wait to be stored: a revocation came after them.
+    pub(super) fn drop_pending_grants(&mut self, peer: &PublicKey) {
+        let mut dropped = Vec::new();
+        self.changes.queue.retain(|change| match change {
+            Change::Grant { command, grant } if grant.peer == *peer => {
+                dropped.push(*command);
+                false
+            }
+            _ => true,
+        });
+        for command in dropped {
+            self.finish(command, Err(CommandError::Cancelled));
+        }
+    }
+
+    pub(super) fn finish(&mut self, id: CommandId, result: Result<Reply, CommandError>) {
+        self.outputs.push_back(Output::Finished { id, result });
+    }
+}

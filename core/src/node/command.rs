@@ -1,0 +1,278 @@
+//! What the owner can have done.
+
+use alloc::collections::BTreeSet;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::change::Change;
+use super::request::{Request, What};
+use super::{Command, CommandError, CommandId, Document, Node, Reply, StreamId};
+use crate::access::{Capability, SessionSet, TrustLevel};
+use crate::event::{Event, RejectReason};
+use crate::grant::Grant;
+use crate::invite::{InviteState, InviteSummary, InviteToken};
+use crate::keys::{Nonce, PublicKey};
+use crate::message::{Claim, Header, RequestId};
+use crate::peer::PeerRef;
+use crate::time::Now;
+
+impl Node {
+    pub(super) fn command(&mut self, id: CommandId, command: Command, now: Now) {
+        if self.requests.len() >= self.config.max_commands {
+            return self.finish(id, Err(CommandError::LimitReached("max_commands")));
+        }
+        if let Err(error) = self.start(id, command, now) {
+            self.finish(id, Err(error));
+        }
+    }
+
+    fn start(&mut self, command: CommandId, what: Command, now: Now) -> Result<(), CommandError> {
+        match what {
+            Command::Log { peer, session, text, timeout } => {
+                let target = self.target(&peer, now)?;
+                self.check_size(&text)?;
+                self.ask_peer(target, What::Log { command, session, text }, timeout, now);
+            }
+            Command::Inject { peer, session, text, timeout } => {
+                let target = self.target(&peer, now)?;
+                self.check_size(&text)?;
+                let request = RequestId::from_nonce(&Nonce(self.rng.bytes()));
+                self.ask_peer(target, What::Inject { command, session, text, request }, timeout, now);
+            }
+            Command::Claim { token, timeout } => self.claim(command, token, timeout, now)?,
+            Command::CreateInvite { subject, sessions, capabilities, expires_in } => {
+                self.create_invite(command, subject, sessions, capabilities, expires_in, now)?;
+            }
+            Command::RevokeInvite { invite } => self.revoke_invite(command, &invite, now)?,
+            Command::Grant { peer, sessions, capabilities, trust, expires_in } => {
+                let peer = self.target(&peer, now)?;
+                peer.verifying_key().map_err(CommandError::BadKey)?;
+                let grant = self.new_grant(peer, sessions, capabilities, trust, expires_in, now)?;
+                self.change(Change::Grant { command, grant }, now);
+            }
+            Command::RevokeGrant { grant } => {
+                let id: Nonce = grant.parse().map_err(|_| CommandError::NoSuchGrant)?;
+                let removed = self.take_away(|access| access.grants.remove(&id)).ok_or(CommandError::NoSuchGrant)?;
+                self.revoked(command, Vec::from([removed]), Vec::new(), Vec::new(), now);
+            }
+            Command::RevokePeer { peer, session: Some(session) } => {
+                let peer = self.known(&peer)?;
+                let narrowed = self.take_away(|access| access.grants.narrow(&peer, &session));
+                if narrowed.removed.is_empty() && narrowed.narrowed.is_empty() {
+                    return Err(CommandError::NoSuchGrant);
+                }
+                self.revoked(command, narrowed.removed, narrowed.narrowed, Vec::new(), now);
+            }
+            Command::RevokePeer { peer, session: None } => {
+                let peer = self.known(&peer)?;
+                self.drop_pending_grants(&peer);
+                let (grants, invites) = self.take_away(|access| {
+                    access.peers.revoke(&peer, now.wall);
+                    (access.grants.remove_peer(&peer), access.invites.revoke_subject(&peer, now.wall))
+                });
+                self.revoked(command, grants, Vec::new(), invites, now);
+            }
+            Command::NamePeer { peer, name } => {
+                let peer = self.known(&peer)?;
+                self.change(Change::Name { command, peer, name }, now);
+            }
+            Command::RotateKeys { reason, notify_all, timeout } => {
+                self.rotate_keys(command, reason, notify_all.then_some(timeout), now);
+            }
+        }
+        Ok(())
+    }
+
+    /// The key of a peer we know, under which it acts now.
+    fn known(&self, peer: &PeerRef) -> Result<PublicKey, CommandError> {
+        Ok(self.access.peers.resolve(peer)?.key)
+    }
+
+    /// The key of a peer that may be unknown, if it was given in full.
+    fn target(&self, peer: &PeerRef, now: Now) -> Result<PublicKey, CommandError> {
+        let key = match (self.known(peer), peer) {
+            (Err(CommandError::UnknownPeer(_)), PeerRef::Key(key)) => self.acting(*key, now),
+            (known, _) => known?,
+        };
+        if self.identity.find(&key).is_some() {
+            return Err(CommandError::OwnKey);
+        }
+        Ok(key)
+    }
+
+    fn check_size(&self, text: &str) -> Result<(), CommandError> {
+        let (size, limit) = (crate::cipher::payload_len(text.len()), self.config.max_payload);
+        if size > limit { Err(CommandError::PayloadTooLarge { size, limit }) } else { Ok(()) }
+    }
+
+    fn ask_peer(&mut self, target: PublicKey, what: What, timeout: Duration, now: Now) {
+        let local = self.identity.current.public_key();
+        self.request(Request { local, target, what, deadline: now.mono + timeout, sent: None }, now);
+    }
+
+    fn claim(&mut self, command: CommandId, text: String, timeout: Duration, now: Now) -> Result<(), CommandError> {
+        let token = InviteToken::parse(&text).map_err(CommandError::BadInvite)?;
+        if token.is_expired(now.wall) {
+            return Err(CommandError::BadInvite(crate::invite::InviteError::Expired));
+        }
+        if self.identity.find(&token.issuer).is_some() {
+            return Err(CommandError::OwnInvite);
+        }
+        // A token for a key that we have given up since can still be claimed under that key, while it counts.
+        let Some(identity) = self.identity.find(&token.subject) else {
+            return Err(CommandError::InviteForAnother(token.subject));
+        };
+        let (local, target) = (identity.public_key(), self.acting(token.issuer, now));
+        let what = What::Claim { command, token, text };
+        self.request(Request { local, target, what, deadline: now.mono + timeout, sent: None }, now);
+        Ok(())
+    }
+
+    fn create_invite(
+        &mut self,
+        command: CommandId,
+        subject: PublicKey,
+        sessions: SessionSet,
+        capabilities: Vec<Capability>,
+        expires_in: Duration,
+        now: Now,
+    ) -> Result<(), CommandError> {
+        subject.verifying_key().map_err(CommandError::BadKey)?;
+        if self.identity.find(&subject).is_some() {
+            return Err(CommandError::OwnKey);
+        }
+        let capabilities = non_empty(capabilities)?;
+        let (nonce, expires) = (Nonce(self.rng.bytes()), now.wall + expires_in);
+        let identity = &self.identity.current;
+        let token = InviteToken {
+            issuer: identity.public_key(),
+            subject,
+            sessions: sessions.clone(),
+            capabilities: capabilities.clone(),
+            expires,
+            nonce,
+        };
+        let text = token.to_token(identity);
+        let state = InviteState::Open;
+        let invite = InviteSummary { nonce, subject, sessions, capabilities, created: now.wall, expires, state };
+        self.change(Change::Invite { command, invite, token: text }, now);
+        Ok(())
+    }
+
+    fn revoke_invite(&mut self, command: CommandId, invite: &str, now: Now) -> Result<(), CommandError> {
+        let nonce = match invite.parse() {
+            Ok(nonce) => nonce,
+            Err(_) => InviteToken::parse(invite).map_err(CommandError::BadInvite)?.nonce,
+        };
+        let revoked = self.take_away(|access| access.invites.revoke(&nonce, now.wall).cloned());
+        let reply = Reply::InviteRevoked(revoked.ok_or(CommandError::NoSuchInvite)?);
+        let documents = Vec::from([Document::Access]);
+        self.change(Change::Persist { command: Some((command, reply)), documents }, now);
+        Ok(())
+    }
+
+    fn new_grant(
+        &mut self,
+        peer: PublicKey,
+        sessions: SessionSet,
+        capabilities: Vec<Capability>,
+        trust: TrustLevel,
+        expires_in: Option<Duration>,
+        now: Now,
+    ) -> Result<Grant, CommandError> {
+        Ok(Grant {
+            id: Nonce(self.rng.bytes()),
+            peer,
+            sessions,
+            except: BTreeSet::new(),
+            capabilities: non_empty(capabilities)?,
+            trust,
+            created: now.wall,
+            expires: expires_in.map(|delay| now.wall + delay),
+            invite: None,
+        })
+    }
+
+    /// Reports what was taken away, stores it, and stops what was being done under it.
+    fn revoked(
+        &mut self,
+        command: CommandId,
+        grants: Vec<Grant>,
+        narrowed: Vec<Grant>,
+        invites: Vec<InviteSummary>,
+        now: Now,
+    ) {
+        for grant in grants.iter().chain(&narrowed) {
+            self.event(Event::GrantRevoked { peer: grant.peer, grant: alloc::format!("{}", grant.id) });
+        }
+        self.stop_unauthorised_asks(now);
+        let reply = Reply::Revoked { grants, narrowed, invites };
+        let documents = Vec::from([Document::Access, Document::Peers]);
+        self.change(Change::Persist { command: Some((command, reply)), documents }, now);
+    }
+
+    /// An AI that is answering a peer stops as soon as the peer may no longer ask.
+    fn stop_unauthorised_asks(&mut self, now: Now) {
+        let stopped: Vec<_> = self
+            .asks
+            .iter()
+            .filter(|(_, ask)| !self.authorised(&ask.peer, &ask.session, &ask.kind, now))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in stopped {
+            if let Some(ask) = self.asks.remove(&id) {
+                self.outputs.push_back(super::Output::CancelAsk { id });
+                self.refuse_delivery(&ask, RejectReason::Unauthorized, now);
+            }
+        }
+    }
+
+    /// A peer claims an invite.
+    pub(super) fn claimed(&mut self, id: StreamId, header: Header, claim: &Claim, now: Now) {
+        let refuse = |node: &mut Self, words: &str| {
+            node.refuse(id, Some(header.nonce), None, RejectReason::BadToken, words, now);
+        };
+        let token = match InviteToken::parse(&claim.token) {
+            Ok(token) => token,
+            Err(error) => return refuse(self, &alloc::format!("invalid token: {error}")),
+        };
+        if self.identity.find(&token.issuer).is_none() {
+            return refuse(self, "token not issued by this peer");
+        }
+        if token.subject != header.from {
+            return refuse(self, "token not issued for you");
+        }
+        let change = Change::Claim {
+            stream: id,
+            re: header.nonce,
+            nonce: token.nonce,
+            encrypt_key: claim.encrypt_key,
+            grant_id: Nonce(self.rng.bytes()),
+        };
+        self.change(change, now);
+    }
+}
+
+fn non_empty(capabilities: Vec<Capability>) -> Result<Vec<Capability>, CommandError> {
+    if capabilities.is_empty() {
+        return Err(CommandError::BadAccess(crate::access::AccessError::BadCapability));
+    }
+    Ok(capabilities)
+}
+
+impl From<crate::peer::ResolveError> for CommandError {
+    fn from(error: crate::peer::ResolveError) -> Self {
+        match error {
+            crate::peer::ResolveError::Unknown(text) => Self::UnknownPeer(text),
+            crate::peer::ResolveError::Ambiguous(keys) => Self::AmbiguousPeer(keys),
+        }
+    }
+}
+
+/// The name of a session that the owner typed.
+impl From<crate::access::AccessError> for CommandError {
+    fn from(error: crate::access::AccessError) -> Self {
+        Self::BadAccess(error)
+    }
+}

@@ -1,0 +1,108 @@
+//! Why a command of the owner did not succeed, by blame: the owner's input, the peer's verdict, the network, our disk.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::access::AccessError;
+use crate::invite::InviteError;
+use crate::keys::{KeyError, PublicKey};
+
+/// Why a command did not succeed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommandError {
+    /// No peer has this name, short id or key.
+    UnknownPeer(String),
+    /// Several peers share this short id.
+    AmbiguousPeer(Vec<PublicKey>),
+    /// The key in the command cannot be used.
+    BadKey(KeyError),
+    /// The peer is this node itself.
+    OwnKey,
+    /// The name belongs to another peer.
+    NameTaken(PublicKey),
+    /// The name cannot be used; the text says why.
+    BadName(&'static str),
+    /// A word of access is wrong.
+    BadAccess(AccessError),
+    /// The token cannot be read, or has expired.
+    BadInvite(InviteError),
+    /// The token is for somebody else's key.
+    InviteForAnother(PublicKey),
+    /// The token is our own.
+    OwnInvite,
+    /// No grant has this id, or this peer has none that covers the session.
+    NoSuchGrant,
+    /// No invite of ours has this nonce.
+    NoSuchInvite,
+    /// The message is longer than the peer would take.
+    PayloadTooLarge {
+        /// Its encrypted, encoded length in bytes.
+        size: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// A bound of the config is reached: its field.
+    LimitReached(&'static str),
+    /// Our network is down, or discovery cannot be reached.
+    NetworkDown,
+    /// Nobody with this key was found in time.
+    PeerOffline(PublicKey),
+    /// The peer took the request but did not answer in time; it may have acted on it.
+    NoAnswer(PublicKey),
+    /// The peer speaks none of our protocol versions.
+    VersionMismatch(PublicKey),
+    /// The peer says we are not authorised.
+    Unauthorized(PublicKey),
+    /// The peer says we ask too often.
+    RateLimited(PublicKey),
+    /// The peer refused for another reason, in its words (text from a remote peer).
+    Rejected {
+        /// Who.
+        peer: PublicKey,
+        /// Its words.
+        reason: String,
+    },
+    /// The peer's answer cannot be read.
+    BadAnswer(PublicKey),
+    /// It could not be stored: the reason. Nothing was changed, unless access was taken away: that holds until the
+    /// node restarts.
+    NotStored(String),
+    /// The owner stopped waiting.
+    Cancelled,
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownPeer(text) => write!(f, "no peer is known as \"{text}\""),
+            Self::AmbiguousPeer(keys) => write!(f, "{} peers share this short id", keys.len()),
+            Self::BadKey(error) => error.fmt(f),
+            Self::OwnKey => f.write_str("this is the node's own key"),
+            Self::NameTaken(peer) => write!(f, "the name belongs to {}", peer.short_id()),
+            Self::BadName(why) => f.write_str(why),
+            Self::BadAccess(error) => error.fmt(f),
+            Self::BadInvite(error) => error.fmt(f),
+            Self::InviteForAnother(subject) => write!(f, "the token is for {}, not for this node", subject.short_id()),
+            Self::OwnInvite => f.write_str("the token was issued by this node"),
+            Self::NoSuchGrant => f.write_str("there is no such grant"),
+            Self::NoSuchInvite => f.write_str("this node issued no such invite"),
+            Self::PayloadTooLarge { size, limit } => {
+                write!(f, "payload too large: {size} bytes exceeds {limit} limit")
+            }
+            Self::LimitReached(field) => write!(f, "a limit of this node is reached: {field}"),
+            Self::NetworkDown => f.write_str("the network cannot be reached"),
+            Self::PeerOffline(peer) => write!(f, "{} cannot be reached", peer.short_id()),
+            Self::NoAnswer(peer) => write!(f, "{} did not answer in time", peer.short_id()),
+            Self::VersionMismatch(peer) => write!(f, "{} speaks none of our protocol versions", peer.short_id()),
+            Self::Unauthorized(peer) => write!(f, "{} has not granted this", peer.short_id()),
+            Self::RateLimited(peer) => write!(f, "{} says we ask too often", peer.short_id()),
+            Self::Rejected { peer, reason } => write!(f, "{} refused: {reason}", peer.short_id()),
+            Self::BadAnswer(peer) => write!(f, "the answer of {} cannot be read", peer.short_id()),
+            Self::NotStored(reason) => write!(f, "it could not be stored: {reason}"),
+            Self::Cancelled => f.write_str("cancelled"),
+        }
+    }
+}
+
+impl core::error::Error for CommandError {}

@@ -1,0 +1,238 @@
+//! [`Node`]: one identity, who may do what with it, and every stream it holds.
+//!
+//! The methods come in four families: getters, [`Node::handle_input`] and [`Node::handle_timeout`] (what happened),
+//! and the polls (what to do next, and when to come back). After every `handle_*` call the driver drains
+//! [`Node::poll_output`] until it returns `None`; only then is [`Node::poll_timeout`] meaningful.
+
+mod change;
+mod command;
+mod command_error;
+mod deliver;
+mod dial;
+mod io;
+mod request;
+mod rotate;
+mod serve;
+mod snapshot;
+mod stream;
+mod timer;
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+
+use zeroize::Zeroizing;
+
+pub use self::command_error::CommandError;
+pub use self::io::{
+    AskFailed, AskId, Command, CommandId, DialEnd, DialId, Document, DocumentWrite, EntryKind, Input, Output, Question,
+    Reply, SessionEntry, StreamId, StreamOrigin, TransportKey, WriteFailed, WriteId,
+};
+pub use self::snapshot::{GraceKey, Snapshot, StreamInfo};
+pub use self::timer::TimeoutReason;
+
+use self::change::{Access, Changes};
+use self::deliver::Delivery;
+use self::dial::Dial;
+use self::request::{Request, RequestNo};
+use self::stream::Stream;
+use crate::config::{Config, ConfigError};
+use crate::error::StateError;
+use crate::event::Event;
+use crate::identity::{Identity, IdentityFile};
+use crate::keys::PublicKey;
+use crate::rate::RateLimiter;
+use crate::replay::ReplayWindow;
+use crate::rng::Rng;
+use crate::time::{Instant, Now};
+
+/// What a node starts from: the bytes of its documents, `None` for those that do not exist yet.
+#[derive(Default)]
+pub struct Stored {
+    /// `identity.json`; without it the node makes a new identity.
+    pub identity: Option<Zeroizing<Vec<u8>>>,
+    /// `access.json`.
+    pub access: Option<Vec<u8>>,
+    /// `peers.json`.
+    pub peers: Option<Vec<u8>>,
+    /// `limits.json`.
+    pub limits: Option<Vec<u8>>,
+    /// `replay.log`.
+    pub replay: Option<Vec<u8>>,
+}
+
+/// Why a node cannot start.
+#[derive(Debug, PartialEq, Eq)]
+pub enum StartError {
+    /// A stored document cannot be read. It must be set aside by the owner's decision, never overwritten.
+    Damaged(Document, StateError),
+    /// A value of the config cannot be used.
+    Config(ConfigError),
+}
+
+impl core::fmt::Display for StartError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Damaged(document, error) => write!(f, "{} is damaged: {error}", document.file_name()),
+            Self::Config(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for StartError {}
+
+/// One node of the network, as a pure state machine. See the crate's documentation for the loop around it.
+pub struct Node {
+    config: Config,
+    rng: Rng,
+    identity: IdentityFile,
+    /// Grants, peers and invites, as far as they are stored.
+    access: Access,
+    changes: Changes,
+    limits: RateLimiter,
+    limits_saved: Instant,
+    limits_dirty: bool,
+    replay: ReplayWindow,
+    streams: BTreeMap<StreamId, Stream>,
+    dials: BTreeMap<DialId, Dial>,
+    requests: BTreeMap<RequestNo, Request>,
+    writes: BTreeMap<WriteId, AfterWrite>,
+    asks: BTreeMap<AskId, Delivery>,
+    notices: rotate::Notices,
+    outputs: VecDeque<Output>,
+    last_id: u64,
+}
+
+/// What is to be done when a write is durable.
+enum AfterWrite {
+    /// The document of a change of access.
+    Change,
+    /// The nonce of a message: the message may go into its session now.
+    Journal(Delivery),
+    /// A message or question in its session's file: acknowledge it, or ask the AI.
+    Record(Delivery),
+    /// An AI's answer in its session's file: send it.
+    Answer(Delivery, alloc::string::String),
+    /// Nothing waits for it.
+    Nothing(Document),
+}
+
+impl Node {
+    /// Starts a node from what it stored, or a new one.
+    ///
+    /// `seed` must be 32 fresh bytes from the operating system: every key and nonce comes from it.
+    ///
+    /// # Errors
+    /// A damaged document or a bad config. A missing document is none: it means a new node.
+    pub fn new(config: Config, stored: Stored, seed: [u8; 32], now: Now) -> Result<Self, StartError> {
+        config.validate().map_err(StartError::Config)?;
+        let mut rng = Rng::new(seed);
+        let damaged = |document| move |error| StartError::Damaged(document, error);
+        let fresh = stored.identity.is_none();
+        let identity = match stored.identity {
+            Some(json) => IdentityFile::from_json(&json).map_err(damaged(Document::Identity))?,
+            None => IdentityFile { current: Identity::generate(&mut rng, now.wall), retired: Vec::new() },
+        };
+        let access = Access::load(&config, stored.access.as_deref(), stored.peers.as_deref())?;
+        let limits = match stored.limits {
+            Some(json) => {
+                RateLimiter::from_json(config.rates.clone(), &json, now).map_err(damaged(Document::Limits))?
+            }
+            None => RateLimiter::new(config.rates.clone()),
+        };
+        let replay = match stored.replay {
+            Some(log) => ReplayWindow::load(config.replay_window, config.max_nonces, &log, now)
+                .map_err(damaged(Document::Replay))?,
+            None => ReplayWindow::new(config.replay_window, config.max_nonces),
+        };
+        let mut node = Self {
+            config,
+            rng,
+            identity,
+            access,
+            changes: Changes::default(),
+            limits,
+            limits_saved: now.mono,
+            limits_dirty: false,
+            replay,
+            streams: BTreeMap::new(),
+            dials: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            writes: BTreeMap::new(),
+            asks: BTreeMap::new(),
+            notices: rotate::Notices::default(),
+            outputs: VecDeque::new(),
+            last_id: 0,
+        };
+        if fresh {
+            node.store_identity();
+        }
+        node.retire_expired(now);
+        node.listen();
+        node.schedule_notices(now);
+        Ok(node)
+    }
+
+    /// Takes in what happened.
+    pub fn handle_input(&mut self, now: Now, input: Input) {
+        match input {
+            Input::StreamOpened { stream, origin, remote } => self.stream_opened(stream, origin, remote, now),
+            Input::Received { stream, bytes } => self.received(stream, &bytes, now),
+            Input::StreamClosed { stream } => self.stream_closed(stream, now),
+            Input::DialEnded { dial, why } => self.dial_ended(dial, why, now),
+            Input::Command { id, command } => self.command(id, command, now),
+            Input::CancelCommand { id } => self.cancel_command(id, now),
+            Input::Written { id, result } => self.written(id, result, now),
+            Input::Answered { id, result } => self.answered(id, result, now),
+        }
+    }
+
+    /// The next thing for the driver to do. Drain it after every `handle_*` call.
+    #[must_use]
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    fn written(&mut self, id: WriteId, result: Result<(), WriteFailed>, now: Now) {
+        match self.writes.remove(&id) {
+            Some(AfterWrite::Change) => self.change_written(result, now),
+            Some(AfterWrite::Journal(delivery)) => self.journal_written(delivery, result, now),
+            Some(AfterWrite::Record(delivery)) => self.record_written(delivery, result, now),
+            Some(AfterWrite::Answer(delivery, answer)) => self.answer_written(delivery, &answer, result, now),
+            Some(AfterWrite::Nothing(document)) => {
+                if let Err(WriteFailed { reason }) = result {
+                    self.event(Event::StoreFailed { what: document.file_name().into(), reason });
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    fn store(&mut self, document: Document, write: DocumentWrite, after: AfterWrite) {
+        let id = WriteId(self.next_id());
+        self.writes.insert(id, after);
+        self.outputs.push_back(Output::Store { id, document, write });
+    }
+
+    fn event(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    /// The identity with this key, if we hold it still.
+    fn identity_of(&self, key: &PublicKey) -> Option<&Identity> {
+        core::iter::once(&self.identity.current)
+            .chain(self.identity.retired.iter().map(|retired| &retired.identity))
+            .find(|identity| identity.public_key() == *key)
+    }
+
+    /// Every key we answer to, the current one first.
+    fn local_keys(&self) -> Vec<PublicKey> {
+        core::iter::once(self.identity.current.public_key())
+            .chain(self.identity.retired.iter().map(|retired| retired.identity.public_key()))
+            .collect()
+    }
+}

@@ -1,0 +1,276 @@
+//! Key rotation: our own (new keys, telling the peers, the grace period) and a peer's.
+//!
+//! After a rotation the node answers to both keys until the old one's grace period ends, and remembers which peers have
+//! heard of the new one. Those that have not are told when they can be reached.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::change::Change;
+use super::request::{Request, What};
+use super::{AfterWrite, CommandError, CommandId, Document, DocumentWrite, Node, Output, Reply, StreamId};
+use crate::event::{Event, RejectReason};
+use crate::identity::{IdentityFile, RetiredIdentity};
+use crate::keys::PublicKey;
+use crate::message::{Header, KeyRotation};
+use crate::rotation::{RotationReason, RotationStatement};
+use crate::time::{Instant, Now};
+
+/// The first delay before a peer that could not be told is tried again; doubled each time.
+const FIRST_RETRY: Duration = Duration::from_secs(60);
+/// The longest such delay.
+const LAST_RETRY: Duration = Duration::from_secs(3600);
+/// How long one attempt to tell a peer may take.
+const NOTICE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Whom we still have to tell of a new key, and who waits for that.
+#[derive(Default)]
+pub(super) struct Notices {
+    /// By the key that was given up and the peer to be told.
+    pending: BTreeMap<(PublicKey, PublicKey), Notice>,
+    /// A rotation command that waits for all peers.
+    waiting: Option<(CommandId, Instant)>,
+}
+
+struct Notice {
+    at: Instant,
+    delay: Duration,
+    under_way: bool,
+}
+
+impl Notices {
+    /// When the next peer is to be told, or a command stops waiting.
+    pub(super) fn timeout(&self) -> Option<Instant> {
+        let next = self.pending.values().filter(|notice| !notice.under_way).map(|notice| notice.at).min();
+        let waiting = self.waiting.as_ref().map(|(_, until)| *until);
+        next.into_iter().chain(waiting).min()
+    }
+}
+
+impl Node {
+    pub(super) fn rotate_keys(
+        &mut self,
+        command: CommandId,
+        reason: RotationReason,
+        wait: Option<Duration>,
+        now: Now,
+    ) {
+        if self.notices.waiting.is_some() {
+            return self.finish(command, Err(CommandError::LimitReached("one rotation at a time")));
+        }
+        let old = &self.identity.current;
+        let new = old.successor(&mut self.rng, now.wall);
+        let statement = RotationStatement {
+            old: old.public_key(),
+            new: new.public_key(),
+            new_encrypt: new.encrypt_key(),
+            reason,
+            effective_at: now.wall,
+            grace: self.config.rotation_grace,
+        };
+        let statement = statement.sign(old);
+        let mut next = self.identity.duplicate();
+        let identity = core::mem::replace(&mut next.current, new);
+        let valid_until = now.wall + self.config.rotation_grace;
+        next.retired.push(RetiredIdentity { identity, valid_until, reason, statement, told: Default::default() });
+        self.notices.waiting = wait.map(|wait| (command, now.mono + wait));
+        self.change(Change::OwnRotation { command: Some(command), next }, now);
+    }
+
+    /// The new keys are stored: listen under them, and tell everybody.
+    pub(super) fn own_rotated(&mut self, command: Option<CommandId>, next: IdentityFile, now: Now) {
+        let old = self.identity.current.public_key();
+        self.identity = next;
+        let new = self.identity.current.public_key();
+        self.outputs.push_back(Output::Listen { topic: new.topic() });
+        self.event(Event::OwnKeyRotated { old, new });
+        self.schedule_notices(now);
+        if self.notices.waiting.is_none()
+            && let Some(command) = command
+        {
+            self.finish_rotation(command);
+        }
+        self.tell_peers(now);
+    }
+
+    fn finish_rotation(&mut self, command: CommandId) {
+        let Some(last) = self.identity.retired.last() else {
+            return;
+        };
+        let old = last.identity.public_key();
+        let reply = Reply::Rotated {
+            public_key: self.identity.current.public_key(),
+            rotated_from: old,
+            grace_until: last.valid_until,
+            told: last.told.iter().copied().collect(),
+            untold: self.notices.pending.keys().filter(|(of, _)| *of == old).map(|(_, peer)| *peer).collect(),
+        };
+        self.finish(command, Ok(reply));
+    }
+
+    /// Plans to tell every peer of every key that is still in its grace period.
+    pub(super) fn schedule_notices(&mut self, now: Now) {
+        let peers: Vec<PublicKey> = self.access.peers.iter().filter(|peer| !peer.revoked).map(|peer| peer.key).collect();
+        for peer in peers {
+            self.schedule_notices_for(peer, now);
+        }
+    }
+
+    pub(super) fn schedule_notices_for(&mut self, peer: PublicKey, now: Now) {
+        for retired in &self.identity.retired {
+            // A peer that was added after the rotation knows the new key only.
+            let older = self.access.peers.get(&peer).is_some_and(|peer| peer.added <= retired.rotated_at());
+            if older && !retired.told.contains(&peer) {
+                let key = (retired.identity.public_key(), peer);
+                let notice = Notice { at: now.mono, delay: FIRST_RETRY, under_way: false };
+                self.notices.pending.entry(key).or_insert(notice);
+            }
+        }
+    }
+
+    /// A peer has just been heard: if it does not know our new key yet, now is the time.
+    pub(super) fn peer_is_back(&mut self, peer: PublicKey, now: Now) {
+        let peer = self.acting(peer, now);
+        for ((_, of), notice) in &mut self.notices.pending {
+            if *of == peer {
+                notice.at = now.mono;
+            }
+        }
+    }
+
+    /// Tells the peers whose time has come; a peer hears of our keys in their order.
+    pub(super) fn tell_peers(&mut self, now: Now) {
+        let mut due: Vec<(PublicKey, PublicKey)> = Vec::new();
+        for ((old, peer), notice) in &self.notices.pending {
+            let busy = notice.under_way || due.iter().any(|(_, other)| other == peer);
+            if !busy && notice.at <= now.mono && !self.notice_before(old, peer) {
+                due.push((*old, *peer));
+            }
+        }
+        for (old, peer) in due {
+            let Some(position) = self.identity.retired.iter().position(|r| r.identity.public_key() == old) else {
+                self.notices.pending.remove(&(old, peer));
+                continue;
+            };
+            let after = self.identity.retired.get(position + 1).map(|retired| &retired.identity);
+            let local = after.unwrap_or(&self.identity.current).public_key();
+            let statement: String = self.identity.retired[position].statement.clone();
+            if let Some(notice) = self.notices.pending.get_mut(&(old, peer)) {
+                notice.under_way = true;
+            }
+            let deadline = now.mono + NOTICE_TIMEOUT;
+            let what = What::Notice { old, statement };
+            self.request(Request { local, target: peer, what, deadline, sent: None }, now);
+        }
+    }
+
+    /// Whether this peer has yet to hear of a rotation before that of `old`.
+    fn notice_before(&self, old: &PublicKey, peer: &PublicKey) -> bool {
+        self.identity
+            .retired
+            .iter()
+            .map(|retired| retired.identity.public_key())
+            .take_while(|key| key != old)
+            .any(|key| self.notices.pending.contains_key(&(key, *peer)))
+    }
+
+    pub(super) fn notice_ended(&mut self, old: PublicKey, peer: PublicKey, told: bool, now: Now) {
+        if told {
+            self.notices.pending.remove(&(old, peer));
+            if let Some(retired) = self.identity.retired.iter_mut().find(|r| r.identity.public_key() == old) {
+                retired.told.insert(peer);
+            }
+            self.store_identity();
+            self.event(Event::RotationTold { peer });
+        } else if let Some(notice) = self.notices.pending.get_mut(&(old, peer)) {
+            notice.under_way = false;
+            notice.at = now.mono + notice.delay;
+            notice.delay = (notice.delay * 2).min(LAST_RETRY);
+        }
+        self.end_waiting(now);
+    }
+
+    /// Finishes a rotation command that waits for the peers, once all have been tried or its time is over.
+    pub(super) fn end_waiting(&mut self, now: Now) {
+        let Some((command, until)) = self.notices.waiting else {
+            return;
+        };
+        let busy = self.notices.pending.values().any(|notice| notice.under_way || notice.at <= now.mono);
+        if !busy || until <= now.mono {
+            self.notices.waiting = None;
+            self.finish_rotation(command);
+        }
+    }
+
+    /// A peer says that it has a new key.
+    pub(super) fn peer_rotated(&mut self, id: StreamId, header: Header, rotation: &KeyRotation, now: Now) {
+        let Some(channel) = self.streams.get(&id).and_then(|stream| stream.channel()) else {
+            return;
+        };
+        let words = "invalid key rotation";
+        let Ok(statement) = RotationStatement::parse_and_verify(&rotation.statement) else {
+            return self.refuse(id, Some(header.nonce), None, RejectReason::BadRotation, words, now);
+        };
+        // The handshake proved the new key; where both sides can, it also signs this very statement in this stream.
+        let proved = statement.new == channel.remote().public()
+            && statement.old == header.from
+            && match channel.bound() {
+                None => true,
+                Some(nonce) => rotation.proof.as_ref().is_some_and(|proof| {
+                    channel.remote().verifies(&KeyRotation::proof_bytes(&rotation.statement, &nonce), proof)
+                }),
+            };
+        let until = statement.grace_until(now.wall, self.config.rotation_grace, self.config.replay_window);
+        let ours = self.identity.find(&statement.new).is_some() || self.identity.find(&statement.old).is_some();
+        match until {
+            Ok(until) if proved && !ours => {
+                self.change(Change::PeerRotation { stream: id, re: header.nonce, statement, until }, now);
+            }
+            _ => self.refuse(id, Some(header.nonce), None, RejectReason::BadRotation, words, now),
+        }
+    }
+
+    /// Announces every key we answer to.
+    pub(super) fn listen(&mut self) {
+        for key in self.identity.keys() {
+            self.outputs.push_back(Output::Listen { topic: key.topic() });
+        }
+    }
+
+    /// Gives up the keys whose grace period is over, and wipes them.
+    pub(super) fn retire_expired(&mut self, now: Now) {
+        let over: Vec<PublicKey> = self
+            .identity
+            .retired
+            .iter()
+            .filter(|retired| retired.valid_until <= now.wall)
+            .map(|retired| retired.identity.public_key())
+            .collect();
+        if over.is_empty() {
+            return;
+        }
+        for key in &over {
+            self.outputs.push_back(Output::Unlisten { topic: key.topic() });
+            self.notices.pending.retain(|(old, _), _| old != key);
+        }
+        self.identity.retired.retain(|retired| !over.contains(&retired.identity.public_key()));
+        let stale: Vec<StreamId> = self
+            .streams
+            .iter()
+            .filter(|(_, stream)| stream.channel().is_some_and(|channel| over.contains(&channel.local())))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in stale {
+            self.close(id, now);
+        }
+        self.store_identity();
+    }
+
+    /// Stores the identity as it is; nothing waits for it.
+    pub(super) fn store_identity(&mut self) {
+        let write = DocumentWrite::Replace(self.identity.to_json());
+        self.store(Document::Identity, write, AfterWrite::Nothing(Document::Identity));
+    }
+}

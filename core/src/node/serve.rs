@@ -1,0 +1,227 @@
+//! What a peer's message may do: the checks in the order of their cost, then the work.
+//!
+//! Size, shape and version; who and where; time window, ban and replay; then the signature; then how often; then the
+//! grant; and only then is a payload decrypted or a session touched.
+
+use alloc::string::{String, ToString};
+
+use super::deliver::{Delivery, Kind};
+use super::{Node, StreamId};
+use crate::access::SessionName;
+use crate::channel::Channel;
+use crate::event::{Event, RejectReason};
+use crate::grant::Needs;
+use crate::keys::{EncryptKey, Nonce, PublicKey, VerifyingKey};
+use crate::message::{Body, Header, Message};
+use crate::rate::{Action, Subject};
+use crate::replay::ReplayError;
+use crate::time::Now;
+use crate::wire::json::Received;
+
+impl Node {
+    /// A line on a stream that the other side dialled, after the handshake.
+    pub(super) fn serve(&mut self, id: StreamId, request: Received, now: Now) {
+        let Some((key, busy)) = self.streams.get(&id).and_then(|stream| {
+            let busy = stream.serving >= self.config.max_requests_per_stream;
+            stream.channel().map(|channel| (channel.remote().clone(), busy))
+        }) else {
+            return;
+        };
+        if let Err(reason) = self.precheck(id, &request, &key, now) {
+            return self.refuse_early(id, &request, reason, now);
+        }
+        let Ok(message) = request.verify(&key) else {
+            return self.invalid(id, RejectReason::BadSignature, now);
+        };
+        let peer = self.acting(key.public(), now);
+        let (action, session) = match &message.body {
+            Body::Log(log) => (Action::Log, Some(log.session.clone())),
+            Body::Inject(inject) => (Action::Inject, Some(inject.session.clone())),
+            _ => (Action::Claim, None),
+        };
+        if !self.charge(self.subject(id, peer), action, now) {
+            return self.refuse(id, Some(message.header.nonce), session, RejectReason::RateLimited, "rate limited", now);
+        }
+        if busy {
+            let text = "too many requests at once";
+            return self.refuse(id, Some(message.header.nonce), session, RejectReason::Crowded, text, now);
+        }
+        let Message { header, body } = message;
+        match body {
+            Body::Log(log) => {
+                let kind = Kind::Log;
+                self.deliver_text(id, header, peer, log.session, &log.payload, log.encrypt_key, kind, now);
+            }
+            Body::Inject(inject) => {
+                let kind = Kind::Inject { request: inject.request_id, encrypt_key: inject.encrypt_key };
+                self.deliver_text(id, header, peer, inject.session, &inject.payload, inject.encrypt_key, kind, now);
+            }
+            Body::Claim(claim) => self.claimed(id, header, &claim, now),
+            Body::KeyRotation(rotation) => self.peer_rotated(id, header, &rotation, now),
+            _ => self.invalid(id, RejectReason::Malformed, now),
+        }
+    }
+
+    /// Everything that can be checked before any arithmetic.
+    fn precheck(&self, id: StreamId, request: &Received, key: &VerifyingKey, now: Now) -> Result<(), RejectReason> {
+        let channel = self.streams.get(&id).and_then(|stream| stream.channel()).ok_or(RejectReason::NotForUs)?;
+        channel.precheck_request(request)?;
+        if channel.expires(&self.config) <= now.mono {
+            return Err(RejectReason::OutsideWindow);
+        }
+        let (action, payload) = match request.body() {
+            Body::Log(log) => (Action::Log, log.payload.len()),
+            Body::Inject(inject) => (Action::Inject, inject.payload.len()),
+            _ => (Action::Claim, 0),
+        };
+        if payload > self.config.max_payload {
+            return Err(RejectReason::PayloadTooLarge);
+        }
+        let header = request.header();
+        let peer = self.acting(key.public(), now);
+        match self.replay.check(&key.public(), &header.nonce, header.ts, now.wall) {
+            Ok(()) => {}
+            Err(ReplayError::TooOld | ReplayError::TooNew) => return Err(RejectReason::OutsideWindow),
+            Err(ReplayError::Seen | ReplayError::BelowFloor) => return Err(RejectReason::Replayed),
+        }
+        if self.limits.banned(&self.subject(id, peer), action, now).is_some() {
+            return Err(RejectReason::RateLimited);
+        }
+        Ok(())
+    }
+
+    /// Refuses before the signature was looked at: the refusal is an answer only where the sender may be honest, and it
+    /// ends the stream, so that each costs its sender a handshake.
+    fn refuse_early(&mut self, id: StreamId, request: &Received, reason: RejectReason, now: Now) {
+        let nonce = Some(request.header().nonce);
+        let (session, payload) = match request.body() {
+            Body::Log(log) => (Some(log.session.clone()), log.payload.len()),
+            Body::Inject(inject) => (Some(inject.session.clone()), inject.payload.len()),
+            _ => (None, 0),
+        };
+        let text = match reason {
+            RejectReason::RateLimited => "rate limited".to_string(),
+            RejectReason::PayloadTooLarge => {
+                alloc::format!("payload too large: {payload} bytes exceeds {} limit", self.config.max_payload)
+            }
+            RejectReason::OutsideWindow => "message time is outside of the window".to_string(),
+            RejectReason::VersionMismatch => "wrong protocol version for this stream".to_string(),
+            _ => return self.invalid(id, reason, now),
+        };
+        self.refuse(id, nonce, session, reason, &text, now);
+        if reason == RejectReason::RateLimited {
+            self.close(id, now);
+        } else {
+            self.invalid(id, reason, now);
+        }
+    }
+
+    /// Whom a request counts against: a known peer by its key, a stranger by its transport key, so that strangers with
+    /// ever new keys fill no table.
+    pub(super) fn subject(&self, id: StreamId, peer: PublicKey) -> Subject {
+        match self.streams.get(&id) {
+            Some(stream) if self.access.peers.get(&peer).is_none() => Subject::Transport(stream.remote.0),
+            _ => Subject::Peer(peer),
+        }
+    }
+
+    /// Authorises and decrypts a log or an inject, then sends it on its way to the session.
+    #[expect(clippy::too_many_arguments, reason = "the parts of two kinds of message that go the same way")]
+    fn deliver_text(
+        &mut self,
+        id: StreamId,
+        header: Header,
+        peer: PublicKey,
+        session: SessionName,
+        payload: &str,
+        encrypt_key: EncryptKey,
+        kind: Kind,
+        now: Now,
+    ) {
+        let nonce = Some(header.nonce);
+        // A known peer's nonce is spent even if the message is refused; a stranger's must not fill the table.
+        let journal = self
+            .access
+            .peers
+            .get(&peer)
+            .is_some()
+            .then(|| self.replay.accept(header.from, header.nonce, header.ts, now.wall));
+        if !self.authorised(&peer, &session, &kind, now) {
+            if let Some(line) = journal {
+                self.append_journal(line, super::AfterWrite::Nothing(super::Document::Replay));
+            }
+            return self.refuse(id, nonce, Some(session), RejectReason::Unauthorized, "unauthorized", now);
+        }
+        let text = match self.open(id, encrypt_key, payload) {
+            Ok(text) => text,
+            Err(reason) => {
+                let words = kind.failure();
+                self.refuse(id, nonce, Some(session), reason, words, now);
+                return self.invalid(id, reason, now);
+            }
+        };
+        if matches!(kind, Kind::Inject { .. }) && self.asks.len() >= self.config.max_asks {
+            let words = "too many requests at once";
+            return self.refuse(id, nonce, Some(session), RejectReason::Crowded, words, now);
+        }
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.serving += 1;
+        }
+        let delivery = Delivery { stream: id, peer, nonce: header.nonce, session, text, kind };
+        match journal {
+            Some(line) => self.append_journal(line, super::AfterWrite::Journal(delivery)),
+            None => self.refuse_delivery(&delivery, RejectReason::Unauthorized, now),
+        }
+    }
+
+    pub(super) fn authorised(&self, peer: &PublicKey, session: &SessionName, kind: &Kind, now: Now) -> bool {
+        let needs = match kind {
+            Kind::Log => Needs::Log,
+            Kind::Inject { .. } => Needs::Inject,
+        };
+        self.access.grants.authorise(peer, session, needs, now.wall).is_some()
+    }
+
+    fn open(&mut self, id: StreamId, encrypt_key: EncryptKey, payload: &str) -> Result<String, RejectReason> {
+        let channel = self.streams.get_mut(&id).and_then(|stream| stream.channel_mut()).ok_or(RejectReason::Failed)?;
+        let identity = self.identity.find(&channel.local()).ok_or(RejectReason::Failed)?;
+        channel.open_request(identity, encrypt_key, payload).map_err(|_| RejectReason::Undecryptable)
+    }
+
+    /// Answers a request with a refusal. The stream stays open.
+    pub(super) fn refuse(
+        &mut self,
+        id: StreamId,
+        re: Option<Nonce>,
+        session: Option<SessionName>,
+        reason: RejectReason,
+        words: &str,
+        now: Now,
+    ) {
+        let Some(channel) = self.streams.get(&id).and_then(|stream| stream.channel()) else {
+            return;
+        };
+        let (peer, local, bound) = (channel.remote().public(), channel.local(), channel.is_bound());
+        let nonce = Nonce(self.rng.bytes());
+        let Some(identity) = self.identity.find(&local) else {
+            return;
+        };
+        let header = Header { from: local, nonce, ts: now.wall };
+        let line = Channel::reject_line(identity, header, session.clone(), words, re.filter(|_| bound));
+        self.transmit(id, line);
+        self.event(Event::MessageRejected { peer, session, reason });
+    }
+
+    /// Sends a signed answer on a stream, if it is still there.
+    pub(super) fn answer(&mut self, id: StreamId, re: Nonce, body: impl FnOnce(Option<Nonce>) -> Body, now: Now) {
+        let Some(channel) = self.streams.get(&id).and_then(|stream| stream.channel()) else {
+            return;
+        };
+        let (local, re) = (channel.local(), channel.is_bound().then_some(re));
+        let nonce = Nonce(self.rng.bytes());
+        if let Some(identity) = self.identity.find(&local) {
+            let line = Channel::line(identity, Header { from: local, nonce, ts: now.wall }, body(re));
+            self.transmit(id, line);
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What the owner can look at.
+
+use alloc::vec::Vec;
+
+use super::{Node, StreamId, TransportKey};
+use crate::grant::Grant;
+use crate::invite::InviteSummary;
+use crate::keys::{EncryptKey, PublicKey};
+use crate::peer::Peer;
+use crate::rate::{RateStatus, Subject};
+use crate::rotation::RotationReason;
+use crate::time::{Now, WallTime};
+
+/// A node at one moment, without its secrets.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Our key.
+    pub public_key: PublicKey,
+    /// What is encrypted to us with.
+    pub encrypt_key: EncryptKey,
+    /// When our key was made.
+    pub created: WallTime,
+    /// The key before, if there was one.
+    pub rotated_from: Option<PublicKey>,
+    /// Keys of ours that still count.
+    pub grace: Vec<GraceKey>,
+    /// Known peers, by key.
+    pub peers: Vec<Peer>,
+    /// Grants, by peer.
+    pub grants: Vec<Grant>,
+    /// Invites we issued.
+    pub invites: Vec<InviteSummary>,
+    /// Streams whose other side has shown who it is.
+    pub streams: Vec<StreamInfo>,
+}
+
+/// A key of ours in its grace period.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GraceKey {
+    /// The key.
+    pub public_key: PublicKey,
+    /// Until when it counts.
+    pub until: WallTime,
+    /// Why it was given up.
+    pub reason: RotationReason,
+    /// Peers that know its successor.
+    pub told: Vec<PublicKey>,
+}
+
+/// A stream with a channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamInfo {
+    /// Its number.
+    pub stream: StreamId,
+    /// The peer.
+    pub peer: PublicKey,
+    /// The transport's key of the peer.
+    pub remote: TransportKey,
+    /// The protocol version.
+    pub version: u8,
+}
+
+impl Node {
+    /// Our public key.
+    #[must_use]
+    pub fn public_key(&self) -> PublicKey {
+        self.identity.current.public_key()
+    }
+
+    /// Everything the owner can look at.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let current = &self.identity.current;
+        let grace = self.identity.retired.iter().map(|retired| GraceKey {
+            public_key: retired.identity.public_key(),
+            until: retired.valid_until,
+            reason: retired.reason,
+            told: retired.told.iter().copied().collect(),
+        });
+        let streams = self.streams.iter().filter_map(|(id, stream)| {
+            let channel = stream.channel()?;
+            let (peer, version) = (channel.remote().public(), channel.version());
+            Some(StreamInfo { stream: *id, peer, remote: stream.remote, version })
+        });
+        Snapshot {
+            public_key: current.public_key(),
+            encrypt_key: current.encrypt_key(),
+            created: current.created(),
+            rotated_from: current.rotated_from(),
+            grace: grace.collect(),
+            peers: self.access.peers.iter().cloned().collect(),
+            grants: self.access.grants.iter().cloned().collect(),
+            invites: self.access.invites.iter().cloned().collect(),
+            streams: streams.collect(),
+        }
+    }
+
+    /// How much of its limits a peer has used, and what it is banned from.
+    #[must_use]
+    pub fn rate_status(&self, peer: &PublicKey, now: Now) -> RateStatus {
+        self.limits.status(&Subject::Peer(*peer), now)
+    }
+
+    /// Bytes held for streams that have not ended their line yet: what strangers can make us keep.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.streams.values().map(|stream| stream.buffered()).sum()
+    }
+}

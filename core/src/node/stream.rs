@@ -1,0 +1,368 @@
+//! Streams: opening, bytes in, the handshake, closing, and what is held against whom.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use super::request::RequestNo;
+use super::{DialId, Node, Output, StreamId, StreamOrigin, TransportKey};
+use crate::channel::{Channel, Side};
+use crate::config::Config;
+use crate::event::{Event, RejectReason};
+use crate::frame::LineBuffer;
+use crate::handshake::{self, DialFault, Dialler, Greeting};
+use crate::keys::{Nonce, PublicKey};
+use crate::rate::{Action, Subject, Verdict};
+use crate::time::{Instant, Now};
+use crate::wire::json::{self, Received};
+
+/// One stream.
+pub(super) struct Stream {
+    pub(super) remote: TransportKey,
+    pub(super) phase: Phase,
+    lines: LineBuffer,
+    /// The keys of ours that the other side can have come for; one of them when we dialled.
+    locals: Vec<PublicKey>,
+    pub(super) opened: Instant,
+    /// When the stream is closed unless something happens.
+    pub(super) deadline: Instant,
+    /// Requests of the other side that are being worked on.
+    pub(super) serving: usize,
+    /// Our requests that wait for an answer, by their nonce.
+    pub(super) asked: BTreeMap<Nonce, RequestNo>,
+}
+
+/// How far a stream has come.
+pub(super) enum Phase {
+    /// Accepted; the other side has yet to say hello.
+    AwaitHello,
+    /// Dialled; we said hello and wait for the answer.
+    AwaitAck(DialId, Dialler),
+    /// Both sides have shown who they are.
+    Open(Channel),
+}
+
+impl Stream {
+    pub(super) fn channel(&self) -> Option<&Channel> {
+        match &self.phase {
+            Phase::Open(channel) => Some(channel),
+            _ => None,
+        }
+    }
+
+    pub(super) fn channel_mut(&mut self) -> Option<&mut Channel> {
+        match &mut self.phase {
+            Phase::Open(channel) => Some(channel),
+            _ => None,
+        }
+    }
+
+    fn dialled(&self) -> bool {
+        match &self.phase {
+            Phase::AwaitHello => false,
+            Phase::AwaitAck(..) => true,
+            Phase::Open(channel) => channel.side() == Side::Dialler,
+        }
+    }
+}
+
+impl Node {
+    pub(super) fn stream_opened(&mut self, id: StreamId, origin: StreamOrigin, remote: TransportKey, now: Now) {
+        if self.streams.contains_key(&id) {
+            return;
+        }
+        match origin {
+            StreamOrigin::Dialled(dial) => self.dialled(id, dial, remote, now),
+            StreamOrigin::Accepted { topics } => {
+                if self.limits.banned(&Subject::Transport(remote.0), Action::Invalid, now).is_some() {
+                    return self.turn_away(id, remote, RejectReason::RateLimited);
+                }
+                if !self.make_room(remote) {
+                    return self.turn_away(id, remote, RejectReason::Crowded);
+                }
+                let mut locals = self.local_keys();
+                let named: Vec<_> = locals.iter().copied().filter(|key| topics.contains(&key.topic())).collect();
+                if !named.is_empty() {
+                    locals = named;
+                }
+                self.add_stream(id, remote, locals, Phase::AwaitHello, now);
+            }
+        }
+    }
+
+    pub(super) fn add_stream(
+        &mut self,
+        id: StreamId,
+        remote: TransportKey,
+        locals: Vec<PublicKey>,
+        phase: Phase,
+        now: Now,
+    ) {
+        let stream = Stream {
+            remote,
+            phase,
+            lines: LineBuffer::new(),
+            locals,
+            opened: now.mono,
+            deadline: now.mono + self.config.handshake_timeout,
+            serving: 0,
+            asked: BTreeMap::new(),
+        };
+        self.streams.insert(id, stream);
+    }
+
+    fn turn_away(&mut self, id: StreamId, remote: TransportKey, reason: RejectReason) {
+        self.outputs.push_back(Output::CloseStream { stream: id });
+        self.event(Event::PeerRejected { remote, reason });
+    }
+
+    /// Makes room for one more accepted stream, at the cost of strangers; false if there is none to be had.
+    fn make_room(&mut self, remote: TransportKey) -> bool {
+        let same = self.streams.values().filter(|s| !s.dialled() && s.remote == remote).count();
+        if same >= self.config.max_streams_per_remote {
+            return false;
+        }
+        let mut strangers: Vec<_> =
+            self.streams.iter().filter(|(_, s)| !self.is_known(s)).map(|(id, s)| (s.opened, *id)).collect();
+        let full = self.streams.len() >= self.config.max_streams;
+        if !full && strangers.len() < self.config.max_stranger_streams {
+            return true;
+        }
+        strangers.sort_unstable();
+        let Some((_, oldest)) = strangers.first() else {
+            return false;
+        };
+        self.close(*oldest);
+        true
+    }
+
+    /// Whether a stream is ours, or the other side has shown the key of a peer with a grant.
+    fn is_known(&self, stream: &Stream) -> bool {
+        stream.dialled()
+            || stream.channel().is_some_and(|channel| self.access.grants.has_any(&self.acting(channel.remote().public())))
+    }
+
+    /// The longest line that the other side of a stream may send.
+    fn line_limit(&self, stream: &Stream) -> usize {
+        match &stream.phase {
+            Phase::Open(_) if self.is_known(stream) => self.config.max_line().max(Config::MAX_STRANGER_LINE),
+            _ => Config::MAX_STRANGER_LINE,
+        }
+    }
+
+    pub(super) fn received(&mut self, id: StreamId, bytes: &[u8], now: Now) {
+        let Some(stream) = self.streams.get(&id) else {
+            return;
+        };
+        let mut limit = self.line_limit(stream);
+        let mut rest = bytes;
+        // A line may end the stream or change its limit, so each is handled before the next is cut off.
+        while let Some(stream) = self.streams.get_mut(&id) {
+            match stream.lines.take_line(&mut rest, limit) {
+                Ok(Some(line)) => {
+                    self.line(id, &line, now);
+                    if let Some(stream) = self.streams.get(&id) {
+                        limit = self.line_limit(stream);
+                    }
+                }
+                Ok(None) => break,
+                Err(_) => return self.line_too_long(id, now),
+            }
+        }
+    }
+
+    /// A peer whose grants were revoked hears that it is unauthorised; a stranger just loses the stream.
+    fn line_too_long(&mut self, id: StreamId, now: Now) {
+        let Some(stream) = self.streams.get(&id) else {
+            return;
+        };
+        if stream.dialled() || stream.channel().is_none() {
+            return self.invalid(id, RejectReason::TooLong, now);
+        }
+        let (reason, text) = if self.is_known(stream) {
+            let (size, limit) = (self.config.max_line() + 1, self.config.max_line());
+            (RejectReason::PayloadTooLarge, alloc::format!("payload too large: {size} bytes exceeds {limit} limit"))
+        } else {
+            (RejectReason::Unauthorized, "unauthorized".into())
+        };
+        self.refuse(id, None, None, reason, &text, now);
+        self.invalid(id, RejectReason::TooLong, now);
+    }
+
+    fn line(&mut self, id: StreamId, line: &[u8], now: Now) {
+        let received = match json::decode(line) {
+            Ok(received) => received,
+            Err(_) => return self.invalid(id, RejectReason::Malformed, now),
+        };
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        match &stream.phase {
+            Phase::AwaitHello => self.hello(id, received, now),
+            Phase::AwaitAck(..) => self.hello_answered(id, received, now),
+            Phase::Open(channel) => {
+                stream.deadline = stream.deadline.max(now.mono + self.config.idle_timeout);
+                match channel.side() {
+                    Side::Listener => self.serve(id, received, now),
+                    Side::Dialler => self.request_answered(id, received, now),
+                }
+            }
+        }
+    }
+
+    fn hello(&mut self, id: StreamId, hello: Received, now: Now) {
+        let Some(stream) = self.streams.get(&id) else {
+            return;
+        };
+        if let Err(reason) = handshake::precheck(&hello, &stream.locals, &self.local_keys(), &self.config, now) {
+            return self.invalid(id, reason, now);
+        }
+        let from = hello.header().from;
+        let local = self.local_for(&from, stream.locals.as_slice(), handshake::addressee(&hello));
+        let Ok(key) = from.verifying_key() else {
+            return self.invalid(id, RejectReason::BadSignature, now);
+        };
+        let Ok(message) = hello.verify(&key) else {
+            return self.invalid(id, RejectReason::BadSignature, now);
+        };
+        let Some(identity) = core::iter::once(&self.identity.current)
+            .chain(self.identity.retired.iter().map(|retired| &retired.identity))
+            .find(|identity| identity.public_key() == local)
+        else {
+            return self.invalid(id, RejectReason::NotForUs, now);
+        };
+        match handshake::answer(message, key, identity, &self.config, &mut self.rng, now) {
+            Ok(Greeting::Welcome(line, channel)) => {
+                self.transmit(id, line);
+                self.connected(id, channel, now);
+                self.peer_is_back(from, local, now);
+            }
+            Ok(Greeting::Refuse(line, reason)) => {
+                self.transmit(id, line);
+                self.invalid(id, reason, now);
+            }
+            Err(reason) => self.invalid(id, reason, now),
+        }
+    }
+
+    /// Which of our keys answers: the one the hello names; else the one it came for; else, during a grace period, the
+    /// old one for a peer that has not heard of the new one.
+    fn local_for(&self, from: &PublicKey, locals: &[PublicKey], named: Option<PublicKey>) -> PublicKey {
+        let current = self.identity.current.public_key();
+        if let Some(named) = named {
+            return named;
+        }
+        if let [only] = locals {
+            return *only;
+        }
+        let untold = self.identity.retired.iter().rev().find(|retired| {
+            self.access.peers.get(&self.acting(*from)).is_some() && !retired.told.contains(&self.acting(*from))
+        });
+        untold.map_or(current, |retired| retired.identity.public_key())
+    }
+
+    fn hello_answered(&mut self, id: StreamId, answer: Received, now: Now) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        let Phase::AwaitAck(dial, dialler) = core::mem::replace(&mut stream.phase, Phase::AwaitHello) else {
+            return;
+        };
+        match dialler.finish(answer, &self.config, now) {
+            Ok(channel) => {
+                self.connected(id, channel, now);
+                self.dial_succeeded(dial, id, now);
+            }
+            Err(fault) => {
+                self.close(id);
+                self.dial_stream_failed(dial, id, Some(fault), now);
+            }
+        }
+    }
+
+    fn connected(&mut self, id: StreamId, channel: Channel, now: Now) {
+        let (peer, version, side) = (channel.remote().public(), channel.version(), channel.side());
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.phase = Phase::Open(channel);
+            stream.deadline = now.mono + self.config.idle_timeout;
+        }
+        self.event(Event::PeerConnected { peer, version, dialled: side == Side::Dialler });
+    }
+
+    pub(super) fn stream_closed(&mut self, id: StreamId, now: Now) {
+        let Some(stream) = self.streams.remove(&id) else {
+            return;
+        };
+        self.forget_stream(id, stream, now);
+    }
+
+    /// Closes a stream from our side.
+    pub(super) fn close(&mut self, id: StreamId) {
+        if self.streams.contains_key(&id) {
+            self.outputs.push_back(Output::CloseStream { stream: id });
+        }
+        self.streams.remove(&id);
+    }
+
+    pub(super) fn close_with(&mut self, id: StreamId, now: Now) {
+        let Some(stream) = self.streams.remove(&id) else {
+            return;
+        };
+        self.outputs.push_back(Output::CloseStream { stream: id });
+        self.forget_stream(id, stream, now);
+    }
+
+    /// What waited for a stream hears that it is gone.
+    fn forget_stream(&mut self, id: StreamId, stream: Stream, now: Now) {
+        self.cancel_asks(id);
+        for request in stream.asked.into_values() {
+            self.request_unanswered(request, now);
+        }
+        if let Phase::AwaitAck(dial, _) = stream.phase {
+            self.dial_stream_failed(dial, id, None, now);
+        }
+    }
+
+    /// Counts a nuisance against whoever really sent it, the transport's key, and closes the stream.
+    pub(super) fn invalid(&mut self, id: StreamId, reason: RejectReason, now: Now) {
+        let Some(stream) = self.streams.get(&id) else {
+            return;
+        };
+        let (remote, dialled) = (stream.remote, stream.dialled());
+        let peer = stream.channel().map(|channel| channel.remote().public());
+        // A stream that we dialled may lead to an impostor: that is no fault of the peer we looked for.
+        if !dialled {
+            self.charge(Subject::Transport(remote.0), Action::Invalid, now);
+        }
+        self.event(match peer {
+            Some(peer) => Event::MessageRejected { peer, session: None, reason },
+            None => Event::PeerRejected { remote, reason },
+        });
+        self.close_with(id, now);
+    }
+
+    /// Counts one action; false if it is over the limit.
+    pub(super) fn charge(&mut self, subject: Subject, action: Action, now: Now) -> bool {
+        self.limits_dirty = true;
+        match self.limits.check(&subject, action, now) {
+            Verdict::Allowed => true,
+            Verdict::Refused { newly_banned, .. } => {
+                if newly_banned {
+                    self.save_limits(now);
+                }
+                false
+            }
+        }
+    }
+
+    pub(super) fn transmit(&mut self, stream: StreamId, bytes: Vec<u8>) {
+        self.outputs.push_back(Output::Transmit { stream, bytes });
+    }
+
+    /// The key that a peer acts under now, seen through rotations that are still in their grace period.
+    pub(super) fn acting(&self, key: PublicKey) -> PublicKey {
+        self.access.peers.current_key(&key).unwrap_or(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {}

@@ -1,0 +1,95 @@
+//! When the node needs to be called without an input, and why.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::stream::Phase;
+use super::{AfterWrite, Document, DocumentWrite, Node, StreamId};
+use crate::event::{Event, RejectReason};
+use crate::time::{Instant, Now};
+
+/// How often counters that changed are stored; a ban is stored at once.
+const SAVE_LIMITS_EVERY: Duration = Duration::from_secs(10);
+/// How often expiries of the wall clock are looked at: the wall clock can jump, so no timer can be set on it.
+const LOOK_AT_WALL_CLOCK_EVERY: Duration = Duration::from_secs(60);
+
+/// Why [`Node::poll_timeout`] names an instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TimeoutReason {
+    /// A stream has to finish its handshake, or has been idle.
+    Stream,
+    /// A request of ours has been waiting too long.
+    Request,
+    /// A peer is looked for again.
+    Dial,
+    /// A peer is told of our new key.
+    Notice,
+    /// Counters are stored.
+    Limits,
+    /// Expiries are looked at.
+    Expiry,
+}
+
+impl Node {
+    /// When to call [`Node::handle_timeout`] at the latest, and for what; never `None` for long.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<(Instant, TimeoutReason)> {
+        let streams = self.streams.values().map(|stream| (stream.deadline, TimeoutReason::Stream));
+        let requests = self.requests.values().map(|request| (request.deadline, TimeoutReason::Request));
+        let dials = self.dials.values().filter_map(|dial| dial.timeout().map(|at| (at, TimeoutReason::Dial)));
+        let notices = self.notices.timeout().map(|at| (at, TimeoutReason::Notice));
+        let limits = self.limits_dirty.then(|| (self.limits_saved + SAVE_LIMITS_EVERY, TimeoutReason::Limits));
+        let expiry = (self.expiries_seen + LOOK_AT_WALL_CLOCK_EVERY, TimeoutReason::Expiry);
+        streams.chain(requests).chain(dials).chain(notices).chain(limits).chain([expiry]).min()
+    }
+
+    /// Does what the clock demands. Calling it early or often does no harm.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.expire_requests(now);
+        self.expire_streams(now);
+        self.retry_dials(now);
+        self.tell_peers(now);
+        self.end_waiting(now);
+        if self.limits_dirty && self.limits_saved + SAVE_LIMITS_EVERY <= now.mono {
+            self.save_limits(now);
+        }
+        if self.expiries_seen + LOOK_AT_WALL_CLOCK_EVERY <= now.mono {
+            self.expiries_seen = now.mono;
+            self.retire_expired(now);
+            self.take_away(|access| {
+                access.grants.prune_expired(now.wall);
+                access.invites.prune(now.wall);
+            });
+        }
+    }
+
+    fn expire_streams(&mut self, now: Now) {
+        let late: Vec<StreamId> =
+            self.streams.iter().filter(|(_, stream)| stream.deadline <= now.mono).map(|(id, _)| *id).collect();
+        for id in late {
+            let Some(stream) = self.streams.get_mut(&id) else {
+                continue;
+            };
+            // Somebody's AI is still thinking, or somebody waits for our peer's.
+            if stream.serving > 0 || !stream.asked.is_empty() {
+                stream.deadline = now.mono + self.config.idle_timeout;
+                continue;
+            }
+            if matches!(stream.phase, Phase::AwaitHello) {
+                let remote = stream.remote;
+                self.event(Event::PeerRejected { remote, reason: RejectReason::Crowded });
+            }
+            self.close(id, now);
+        }
+    }
+
+    /// Stores bans and counters; nothing waits for it.
+    pub(super) fn save_limits(&mut self, now: Now) {
+        self.limits_dirty = false;
+        self.limits_saved = now.mono;
+        let write = DocumentWrite::Replace(Zeroizing::new(self.limits.to_json(now)));
+        self.store(Document::Limits, write, AfterWrite::Nothing(Document::Limits));
+    }
+}
