@@ -14,3 +14,4 @@ pub mod keys;
 pub mod rng;
 pub mod rotation;
 pub mod time;
+pub mod wire;
