@@ -3,8 +3,15 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 pub mod access;
+pub mod cipher;
+pub mod error;
+pub mod identity;
 pub mod keys;
 pub mod rng;
+pub mod rotation;
 pub mod time;
+pub mod wire;

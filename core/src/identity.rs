@@ -1,0 +1,163 @@
+//! A node's identity: the keys that sign and decrypt in its name, and those of the grace period after a rotation.
+//!
+//! Private keys are wiped when dropped, are written nowhere but into `identity.json`, and appear in no message text.
+
+use alloc::collections::BTreeSet;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use ed25519_dalek::{Signer as _, SigningKey};
+use x25519_dalek::StaticSecret;
+use zeroize::Zeroizing;
+
+use crate::error::StateError;
+use crate::keys::{EncryptKey, PublicKey, Topic};
+use crate::rng::Rng;
+use crate::rotation::RotationReason;
+use crate::time::WallTime;
+
+mod file;
+
+#[cfg(test)]
+mod tests;
+
+/// Who a node is: an Ed25519 pair that signs and an X25519 pair that is encrypted to.
+pub struct Identity {
+    signing: SigningKey,
+    encrypt: StaticSecret,
+    public: PublicKey,
+    encrypt_public: EncryptKey,
+    topic: Topic,
+    created: WallTime,
+    rotated: Option<(PublicKey, WallTime)>,
+}
+
+impl Identity {
+    /// Makes the keys of a new node.
+    #[must_use]
+    pub fn generate(rng: &mut Rng, now: WallTime) -> Self {
+        let (signing, encrypt) = (Zeroizing::new(rng.bytes()), Zeroizing::new(rng.bytes()));
+        Self::from_secrets(&signing, &encrypt, now, None)
+    }
+
+    /// Makes the keys that follow these.
+    #[must_use]
+    pub fn successor(&self, rng: &mut Rng, now: WallTime) -> Self {
+        Self { rotated: Some((self.public, now)), ..Self::generate(rng, now) }
+    }
+
+    fn from_secrets(
+        signing: &[u8; 32],
+        encrypt: &[u8; 32],
+        created: WallTime,
+        rotated: Option<(PublicKey, WallTime)>,
+    ) -> Self {
+        let signing = SigningKey::from_bytes(signing);
+        let encrypt = StaticSecret::from(*encrypt);
+        let public = PublicKey::from_bytes(signing.verifying_key().to_bytes());
+        let encrypt_public = EncryptKey::from_bytes(x25519_dalek::PublicKey::from(&encrypt).to_bytes());
+        Self { signing, encrypt, public, encrypt_public, topic: public.topic(), created, rotated }
+    }
+
+    /// The key that others know the node by.
+    #[must_use]
+    pub const fn public_key(&self) -> PublicKey {
+        self.public
+    }
+
+    /// The key that others encrypt to in protocol version 1.
+    #[must_use]
+    pub const fn encrypt_key(&self) -> EncryptKey {
+        self.encrypt_public
+    }
+
+    /// The private half of [`Identity::encrypt_key`], for [`PayloadKey::agree`](crate::cipher::PayloadKey::agree).
+    #[must_use]
+    pub const fn encrypt_secret(&self) -> &StaticSecret {
+        &self.encrypt
+    }
+
+    /// Where the node listens.
+    #[must_use]
+    pub const fn topic(&self) -> Topic {
+        self.topic
+    }
+
+    /// When the keys were made.
+    #[must_use]
+    pub const fn created(&self) -> WallTime {
+        self.created
+    }
+
+    /// The key that this one follows.
+    #[must_use]
+    pub const fn rotated_from(&self) -> Option<PublicKey> {
+        match self.rotated {
+            Some((key, _)) => Some(key),
+            None => None,
+        }
+    }
+
+    /// When this key followed another.
+    #[must_use]
+    pub const fn rotated_at(&self) -> Option<WallTime> {
+        match self.rotated {
+            Some((_, at)) => Some(at),
+            None => None,
+        }
+    }
+
+    /// Signs with the Ed25519 key (some 16 µs for a short text).
+    #[must_use]
+    pub fn sign(&self, bytes: &[u8]) -> [u8; 64] {
+        self.signing.sign(bytes).to_bytes()
+    }
+}
+
+impl fmt::Debug for Identity {
+    /// Shows the public key only.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identity({})", self.public)
+    }
+}
+
+/// Keys that were replaced, kept for the peers that do not know it yet.
+#[derive(Debug)]
+pub struct RetiredIdentity {
+    /// The old keys.
+    pub identity: Identity,
+    /// The end of the grace period: from then on the keys are of no use and must be deleted.
+    pub valid_until: WallTime,
+    /// Why they were replaced.
+    pub reason: RotationReason,
+    /// The JSON by which the old key names its direct successor, signed.
+    pub statement: String,
+    /// The peers that have acknowledged the statement.
+    pub told: BTreeSet<PublicKey>,
+}
+
+/// What `identity.json` holds: a node's keys, and the retired ones whose grace period lasts.
+#[derive(Debug)]
+pub struct IdentityFile {
+    /// The keys in use.
+    pub current: Identity,
+    /// Keys in their grace period, oldest first.
+    pub retired: Vec<RetiredIdentity>,
+}
+
+impl IdentityFile {
+    /// The document's bytes: one line of JSON that starts with the members that TypeScript nodes know.
+    #[must_use]
+    pub fn to_json(&self) -> Zeroizing<Vec<u8>> {
+        file::write(self)
+    }
+
+    /// Reads the document and checks that each public key belongs to its private key.
+    ///
+    /// # Errors
+    /// [`StateError`] names the place or the member that is wrong.
+    pub fn from_json(json: &[u8]) -> Result<Self, StateError> {
+        file::read(json)
+    }
+}
