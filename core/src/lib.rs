@@ -8,3 +8,4 @@ pub mod access;
 pub mod keys;
 pub mod rng;
 pub mod time;
+pub mod wire;

@@ -1,0 +1,5 @@
+//! How messages are written: one file per encoding, all of the same [`Message`](crate::message::Message).
+//!
+//! `signed` knows signed JSON objects (messages, invite tokens and rotation statements are such).
+
+pub mod signed;
