@@ -6,6 +6,7 @@ extern crate alloc;
 
 pub mod access;
 pub mod keys;
+pub mod message;
 pub mod rng;
 pub mod time;
 pub mod wire;
