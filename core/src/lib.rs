@@ -5,6 +5,7 @@
 extern crate alloc;
 
 pub mod access;
+pub mod frame;
 pub mod keys;
 pub mod message;
 pub mod rng;
