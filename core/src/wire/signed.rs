@@ -158,6 +158,12 @@ pub fn parse_signature(text: &str) -> Option<[u8; 64]> {
     bytes[..len].try_into().ok()
 }
 
+/// A signature's text: base64.
+#[must_use]
+pub fn format_signature(signature: [u8; 64]) -> String {
+    STANDARD.encode(signature)
+}
+
 /// Finds where names and values end. It does not recurse, and it leaves the grammar of a value to `serde_json`.
 struct Scanner<'a> {
     text: &'a str,
@@ -283,6 +289,15 @@ impl ObjectWriter {
         self.text(name, &value.to_string())
     }
 
+    /// Adds a string made from a value, if there is one.
+    #[must_use]
+    pub fn optional(self, name: &str, value: Option<impl fmt::Display>) -> Self {
+        match value {
+            Some(value) => self.display(name, value),
+            None => self,
+        }
+    }
+
     /// Adds a whole number; up to 2^53 it is written as JavaScript would.
     #[must_use]
     pub fn number(self, name: &str, value: u64) -> Self {
@@ -303,7 +318,7 @@ impl ObjectWriter {
         self.text.push('}');
         let signature = sign(self.text.as_bytes());
         self.text.pop();
-        self.with_signature(&STANDARD.encode(signature))
+        self.with_signature(&format_signature(signature))
     }
 
     /// Ends the object and adds a `sig` that was made elsewhere.
