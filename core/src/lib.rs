@@ -11,6 +11,7 @@ pub mod cipher;
 pub mod error;
 pub mod frame;
 pub mod identity;
+pub mod grant;
 pub mod keys;
 pub mod message;
 pub mod rng;
