@@ -100,9 +100,9 @@ impl Channel {
 
     /// Checks a request of the dialler as far as that costs nothing: who, where, which version.
     pub(crate) fn precheck_request(&self, request: &Received) -> Result<(), RejectReason> {
-        let body = request.body();
+        let body = &request.message().body;
         // A rotation is sent under the new key and names the old one.
-        if !matches!(body, Body::KeyRotation(_)) && request.header().from != self.remote.public() {
+        if !matches!(body, Body::KeyRotation(_)) && request.message().header.from != self.remote.public() {
             return Err(RejectReason::NotForUs);
         }
         if self.bound.is_some() && body.re() != self.bound {
@@ -126,8 +126,8 @@ impl Channel {
 
     /// Checks an answer of the listener as far as that costs nothing.
     pub(crate) fn precheck_answer(&self, answer: &Received, config: &Config, now: Now) -> Result<(), RejectReason> {
-        let header = answer.header();
-        if header.from != self.remote.public() || self.bound.is_some() != answer.body().re().is_some() {
+        let header = answer.message().header;
+        if header.from != self.remote.public() || self.bound.is_some() != answer.message().body.re().is_some() {
             return Err(RejectReason::NotForUs);
         }
         if header.ts.abs_diff(now.wall) > config.replay_window {

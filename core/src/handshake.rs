@@ -59,7 +59,7 @@ impl Dialler {
 
     /// Reads the listener's answer.
     pub(crate) fn finish(self, answer: Received, config: &Config, now: Now) -> Result<Channel, DialFault> {
-        let header = *answer.header();
+        let header = answer.message().header;
         if header.from != self.expected.public() {
             return Err(DialFault::Imposter);
         }
@@ -113,8 +113,8 @@ pub(crate) enum Greeting {
 
 /// Checks what can be checked of a hello without arithmetic.
 pub(crate) fn precheck(hello: &Received, locals: &[PublicKey], config: &Config, now: Now) -> Result<(), RejectReason> {
-    let header = hello.header();
-    let Body::Hello(body) = hello.body() else {
+    let header = hello.message().header;
+    let Body::Hello(body) = &hello.message().body else {
         return Err(RejectReason::Malformed);
     };
     if locals.contains(&header.from) || body.to.is_some_and(|to| !locals.contains(&to)) {
@@ -124,6 +124,14 @@ pub(crate) fn precheck(hello: &Received, locals: &[PublicKey], config: &Config, 
         return Err(RejectReason::OutsideWindow);
     }
     Ok(())
+}
+
+/// Whom a hello says it is for.
+pub(crate) fn addressee(hello: &Received) -> Option<PublicKey> {
+    match &hello.message().body {
+        Body::Hello(body) => body.to,
+        _ => None,
+    }
 }
 
 /// Answers a verified hello as `identity`.

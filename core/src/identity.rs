@@ -41,6 +41,13 @@ impl Identity {
         Self::from_secrets(&signing, &encrypt, now, None)
     }
 
+    /// A second copy of the keys.
+    #[must_use]
+    fn duplicate(&self) -> Self {
+        let (signing, encrypt) = (Zeroizing::new(self.signing.to_bytes()), Zeroizing::new(self.encrypt.to_bytes()));
+        Self::from_secrets(&signing, &encrypt, self.created, self.rotated)
+    }
+
     /// Makes the keys that follow these.
     #[must_use]
     pub fn successor(&self, rng: &mut Rng, now: WallTime) -> Self {
@@ -147,6 +154,41 @@ pub struct IdentityFile {
 }
 
 impl IdentityFile {
+    /// The identity with this key, if it still counts.
+    #[must_use]
+    pub fn find(&self, key: &PublicKey) -> Option<&Identity> {
+        self.identities().find(|identity| identity.public_key() == *key)
+    }
+
+    /// Every key that counts, the current one first.
+    #[must_use]
+    pub fn keys(&self) -> Vec<PublicKey> {
+        self.identities().map(Identity::public_key).collect()
+    }
+
+    /// The identity that followed the retired one at `position`.
+    #[must_use]
+    pub fn successor_of(&self, position: usize) -> &Identity {
+        self.retired.get(position + 1).map_or(&self.current, |retired| &retired.identity)
+    }
+
+    /// A second copy of the keys, for a change that is not in force yet.
+    #[must_use]
+    pub(crate) fn duplicate(&self) -> Self {
+        let retired = self.retired.iter().map(|retired| RetiredIdentity {
+            identity: retired.identity.duplicate(),
+            valid_until: retired.valid_until,
+            reason: retired.reason,
+            statement: retired.statement.clone(),
+            told: retired.told.clone(),
+        });
+        Self { current: self.current.duplicate(), retired: retired.collect() }
+    }
+
+    fn identities(&self) -> impl Iterator<Item = &Identity> {
+        core::iter::once(&self.current).chain(self.retired.iter().map(|retired| &retired.identity))
+    }
+
     /// The document's bytes: one line of JSON that starts with the members that TypeScript nodes know.
     #[must_use]
     pub fn to_json(&self) -> Zeroizing<Vec<u8>> {

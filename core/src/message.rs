@@ -68,6 +68,22 @@ pub enum Body {
 }
 
 impl Body {
+    /// The nonce of the message that this one belongs to, if it names one.
+    #[must_use]
+    pub const fn re(&self) -> Option<Nonce> {
+        match self {
+            Self::Hello(_) => None,
+            Self::HelloAck(body) => body.re,
+            Self::Claim(body) => body.re,
+            Self::Log(body) => body.re,
+            Self::Inject(body) => body.re,
+            Self::Response(body) => body.re,
+            Self::Ack(body) => body.re,
+            Self::Reject(body) => body.re,
+            Self::KeyRotation(body) => body.re,
+        }
+    }
+
     /// The message's type, as the protocol calls it.
     #[must_use]
     pub const fn type_name(&self) -> &'static str {

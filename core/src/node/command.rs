@@ -37,7 +37,7 @@ impl Node {
             Command::Inject { peer, session, text, timeout } => {
                 let target = self.target(&peer, now)?;
                 self.check_size(&text)?;
-                let request = RequestId::from_nonce(&Nonce(self.rng.bytes()));
+                let request = RequestId::from(Nonce(self.rng.bytes()));
                 self.ask_peer(target, What::Inject { command, session, text, request }, timeout, now);
             }
             Command::Claim { token, timeout } => self.claim(command, token, timeout, now)?,

@@ -39,7 +39,6 @@ use crate::config::{Config, ConfigError};
 use crate::error::StateError;
 use crate::event::Event;
 use crate::identity::{Identity, IdentityFile};
-use crate::keys::PublicKey;
 use crate::rate::RateLimiter;
 use crate::replay::ReplayWindow;
 use crate::rng::Rng;
@@ -90,6 +89,7 @@ pub struct Node {
     changes: Changes,
     limits: RateLimiter,
     limits_saved: Instant,
+    expiries_seen: Instant,
     limits_dirty: bool,
     replay: ReplayWindow,
     streams: BTreeMap<StreamId, Stream>,
@@ -152,6 +152,7 @@ impl Node {
             changes: Changes::default(),
             limits,
             limits_saved: now.mono,
+            expiries_seen: now.mono,
             limits_dirty: false,
             replay,
             streams: BTreeMap::new(),
@@ -222,17 +223,4 @@ impl Node {
         self.outputs.push_back(Output::Event(event));
     }
 
-    /// The identity with this key, if we hold it still.
-    fn identity_of(&self, key: &PublicKey) -> Option<&Identity> {
-        core::iter::once(&self.identity.current)
-            .chain(self.identity.retired.iter().map(|retired| &retired.identity))
-            .find(|identity| identity.public_key() == *key)
-    }
-
-    /// Every key we answer to, the current one first.
-    fn local_keys(&self) -> Vec<PublicKey> {
-        core::iter::once(self.identity.current.public_key())
-            .chain(self.identity.retired.iter().map(|retired| retired.identity.public_key()))
-            .collect()
-    }
 }

@@ -134,7 +134,7 @@ impl Node {
             What::Claim { text, .. } => Body::Claim(Claim { v, encrypt_key, token: text.clone(), re }),
             What::Notice { old, statement } => {
                 from = *old;
-                let proof = re.map(|re| identity.sign(&KeyRotation::proof_bytes(statement, &re)));
+                let proof = re.map(|re| identity.sign(&KeyRotation::proof_bytes(statement, re)));
                 Body::KeyRotation(KeyRotation { statement: statement.clone(), proof, re })
             }
         };
@@ -159,10 +159,13 @@ impl Node {
             return self.invalid(id, reason, now);
         }
         // Towards an original there is one request at a time, and the answer is to that one.
-        let nonce = if channel.is_bound() { answer.body().re() } else { stream.asked.keys().next().copied() };
+        let nonce = if channel.is_bound() { answer.message().body.re() } else { stream.asked.keys().next().copied() };
         let Some(number) = nonce.and_then(|nonce| stream.asked.get(&nonce)).copied() else {
             // An answer to what nobody waits for any more, or to nothing at all.
-            return if channel.is_bound() { () } else { self.invalid(id, RejectReason::NotForUs, now) };
+            if !channel.is_bound() {
+                self.invalid(id, RejectReason::NotForUs, now);
+            }
+            return;
         };
         let Ok(message) = answer.verify(channel.remote()) else {
             return self.invalid(id, RejectReason::BadSignature, now);
@@ -268,7 +271,7 @@ impl Node {
                 self.close(id, now);
             }
         }
-        self.stop_unwanted_dials();
+        self.stop_unwanted_dials(now);
     }
 
     pub(super) fn cancel_command(&mut self, id: CommandId, now: Now) {
@@ -281,7 +284,7 @@ impl Node {
             {
                 self.close(stream, now);
             }
-            self.stop_unwanted_dials();
+            self.stop_unwanted_dials(now);
         }
     }
 }

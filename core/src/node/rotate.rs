@@ -119,9 +119,10 @@ impl Node {
     }
 
     pub(super) fn schedule_notices_for(&mut self, peer: PublicKey, now: Now) {
-        for retired in &self.identity.retired {
+        for (position, retired) in self.identity.retired.iter().enumerate() {
             // A peer that was added after the rotation knows the new key only.
-            let older = self.access.peers.get(&peer).is_some_and(|peer| peer.added <= retired.rotated_at());
+            let rotated = self.identity.successor_of(position).rotated_at();
+            let older = self.access.peers.get(&peer).is_some_and(|peer| Some(peer.added) <= rotated);
             if older && !retired.told.contains(&peer) {
                 let key = (retired.identity.public_key(), peer);
                 let notice = Notice { at: now.mono, delay: FIRST_RETRY, under_way: false };
@@ -154,8 +155,7 @@ impl Node {
                 self.notices.pending.remove(&(old, peer));
                 continue;
             };
-            let after = self.identity.retired.get(position + 1).map(|retired| &retired.identity);
-            let local = after.unwrap_or(&self.identity.current).public_key();
+            let local = self.identity.successor_of(position).public_key();
             let statement: String = self.identity.retired[position].statement.clone();
             if let Some(notice) = self.notices.pending.get_mut(&(old, peer)) {
                 notice.under_way = true;
@@ -219,7 +219,7 @@ impl Node {
             && match channel.bound() {
                 None => true,
                 Some(nonce) => rotation.proof.as_ref().is_some_and(|proof| {
-                    channel.remote().verifies(&KeyRotation::proof_bytes(&rotation.statement, &nonce), proof)
+                    channel.remote().verifies(&KeyRotation::proof_bytes(&rotation.statement, nonce), proof)
                 }),
             };
         let until = statement.grace_until(now.wall, self.config.rotation_grace, self.config.replay_window);

@@ -30,10 +30,14 @@ impl Node {
         if let Err(reason) = self.precheck(id, &request, &key, now) {
             return self.refuse_early(id, &request, reason, now);
         }
+        let peer = self.acting(key.public(), now);
+        // Nobody signs a rotation's envelope: its statement and its proof stand for themselves.
+        if matches!(request.message().body, Body::KeyRotation(_)) {
+            return self.serve_rotation(id, request, peer, now);
+        }
         let Ok(message) = request.verify(&key) else {
             return self.invalid(id, RejectReason::BadSignature, now);
         };
-        let peer = self.acting(key.public(), now);
         let (action, session) = match &message.body {
             Body::Log(log) => (Action::Log, Some(log.session.clone())),
             Body::Inject(inject) => (Action::Inject, Some(inject.session.clone())),
@@ -57,8 +61,18 @@ impl Node {
                 self.deliver_text(id, header, peer, inject.session, &inject.payload, inject.encrypt_key, kind, now);
             }
             Body::Claim(claim) => self.claimed(id, header, &claim, now),
-            Body::KeyRotation(rotation) => self.peer_rotated(id, header, &rotation, now),
             _ => self.invalid(id, RejectReason::Malformed, now),
+        }
+    }
+
+    fn serve_rotation(&mut self, id: StreamId, request: Received, peer: PublicKey, now: Now) {
+        let Some((header, rotation)) = request.into_rotation() else {
+            return;
+        };
+        if self.charge(self.subject(id, peer), Action::Claim, now) {
+            self.peer_rotated(id, header, &rotation, now);
+        } else {
+            self.refuse(id, Some(header.nonce), None, RejectReason::RateLimited, "rate limited", now);
         }
     }
 
@@ -69,7 +83,7 @@ impl Node {
         if channel.expires(&self.config) <= now.mono {
             return Err(RejectReason::OutsideWindow);
         }
-        let (action, payload) = match request.body() {
+        let (action, payload) = match &request.message().body {
             Body::Log(log) => (Action::Log, log.payload.len()),
             Body::Inject(inject) => (Action::Inject, inject.payload.len()),
             _ => (Action::Claim, 0),
@@ -77,9 +91,12 @@ impl Node {
         if payload > self.config.max_payload {
             return Err(RejectReason::PayloadTooLarge);
         }
-        let header = request.header();
+        let header = request.message().header;
         let peer = self.acting(key.public(), now);
+        // A rotation can be told twice: the second time nothing changes.
+        let rotation = matches!(request.message().body, Body::KeyRotation(_));
         match self.replay.check(&key.public(), &header.nonce, header.ts, now.wall) {
+            _ if rotation => {}
             Ok(()) => {}
             Err(ReplayError::TooOld | ReplayError::TooNew) => return Err(RejectReason::OutsideWindow),
             Err(ReplayError::Seen | ReplayError::BelowFloor) => return Err(RejectReason::Replayed),
@@ -93,8 +110,8 @@ impl Node {
     /// Refuses before the signature was looked at: the refusal is an answer only where the sender may be honest, and it
     /// ends the stream, so that each costs its sender a handshake.
     fn refuse_early(&mut self, id: StreamId, request: &Received, reason: RejectReason, now: Now) {
-        let nonce = Some(request.header().nonce);
-        let (session, payload) = match request.body() {
+        let nonce = Some(request.message().header.nonce);
+        let (session, payload) = match &request.message().body {
             Body::Log(log) => (Some(log.session.clone()), log.payload.len()),
             Body::Inject(inject) => (Some(inject.session.clone()), inject.payload.len()),
             _ => (None, 0),

@@ -11,9 +11,13 @@ use crate::event::{Event, RejectReason};
 use crate::frame::LineBuffer;
 use crate::handshake::{self, DialFault, Dialler, Greeting};
 use crate::keys::{Nonce, PublicKey};
+use crate::peer::KeyStatus;
 use crate::rate::{Action, Subject, Verdict};
 use crate::time::{Instant, Now};
 use crate::wire::json::{self, Received};
+
+/// What may have arrived behind the longest line, in bytes.
+const READ_AHEAD: usize = 64 * 1024;
 
 /// One stream.
 pub(super) struct Stream {
@@ -76,10 +80,10 @@ impl Node {
                 if self.limits.banned(&Subject::Transport(remote.0), Action::Invalid, now).is_some() {
                     return self.turn_away(id, remote, RejectReason::RateLimited);
                 }
-                if !self.make_room(remote) {
+                if !self.make_room(remote, now) {
                     return self.turn_away(id, remote, RejectReason::Crowded);
                 }
-                let mut locals = self.local_keys();
+                let mut locals = self.identity.keys();
                 let named: Vec<_> = locals.iter().copied().filter(|key| topics.contains(&key.topic())).collect();
                 if !named.is_empty() {
                     locals = named;
@@ -100,7 +104,7 @@ impl Node {
         let stream = Stream {
             remote,
             phase,
-            lines: LineBuffer::new(),
+            lines: LineBuffer::new(self.config.max_line().max(Config::MAX_STRANGER_LINE) + READ_AHEAD),
             locals,
             opened: now.mono,
             deadline: now.mono + self.config.handshake_timeout,
@@ -116,7 +120,7 @@ impl Node {
     }
 
     /// Makes room for one more accepted stream, at the cost of strangers; false if there is none to be had.
-    fn make_room(&mut self, remote: TransportKey) -> bool {
+    fn make_room(&mut self, remote: TransportKey, now: Now) -> bool {
         let same = self.streams.values().filter(|s| !s.dialled() && s.remote == remote).count();
         if same >= self.config.max_streams_per_remote {
             return false;
@@ -131,14 +135,14 @@ impl Node {
         let Some((_, oldest)) = strangers.first() else {
             return false;
         };
-        self.close(*oldest);
+        self.close(*oldest, now);
         true
     }
 
     /// Whether a stream is ours, or the other side has shown the key of a peer with a grant.
     fn is_known(&self, stream: &Stream) -> bool {
         stream.dialled()
-            || stream.channel().is_some_and(|channel| self.access.grants.has_any(&self.acting(channel.remote().public())))
+            || stream.channel().is_some_and(|channel| self.access.grants.of_peer(&channel.remote().public()).next().is_some())
     }
 
     /// The longest line that the other side of a stream may send.
@@ -150,22 +154,18 @@ impl Node {
     }
 
     pub(super) fn received(&mut self, id: StreamId, bytes: &[u8], now: Now) {
-        let Some(stream) = self.streams.get(&id) else {
+        let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
-        let mut limit = self.line_limit(stream);
-        let mut rest = bytes;
+        if stream.lines.extend(bytes).is_err() {
+            return self.line_too_long(id, now);
+        }
         // A line may end the stream or change its limit, so each is handled before the next is cut off.
-        while let Some(stream) = self.streams.get_mut(&id) {
-            match stream.lines.take_line(&mut rest, limit) {
-                Ok(Some(line)) => {
-                    self.line(id, &line, now);
-                    if let Some(stream) = self.streams.get(&id) {
-                        limit = self.line_limit(stream);
-                    }
-                }
-                Ok(None) => break,
-                Err(_) => return self.line_too_long(id, now),
+        while let Some(limit) = self.streams.get(&id).map(|stream| self.line_limit(stream)) {
+            match self.streams.get_mut(&id).map(|stream| stream.lines.next_line(limit)) {
+                Some(Ok(Some(line))) => self.line(id, &line, now),
+                Some(Err(_)) => return self.line_too_long(id, now),
+                Some(Ok(None)) | None => return,
             }
         }
     }
@@ -213,28 +213,25 @@ impl Node {
         let Some(stream) = self.streams.get(&id) else {
             return;
         };
-        if let Err(reason) = handshake::precheck(&hello, &stream.locals, &self.local_keys(), &self.config, now) {
+        if let Err(reason) = handshake::precheck(&hello, &self.identity.keys(), &self.config, now) {
             return self.invalid(id, reason, now);
         }
-        let from = hello.header().from;
-        let local = self.local_for(&from, stream.locals.as_slice(), handshake::addressee(&hello));
+        let from = hello.message().header.from;
+        let local = self.local_for(&from, &stream.locals, handshake::addressee(&hello), now);
         let Ok(key) = from.verifying_key() else {
             return self.invalid(id, RejectReason::BadSignature, now);
         };
         let Ok(message) = hello.verify(&key) else {
             return self.invalid(id, RejectReason::BadSignature, now);
         };
-        let Some(identity) = core::iter::once(&self.identity.current)
-            .chain(self.identity.retired.iter().map(|retired| &retired.identity))
-            .find(|identity| identity.public_key() == local)
-        else {
+        let Some(identity) = self.identity.find(&local) else {
             return self.invalid(id, RejectReason::NotForUs, now);
         };
         match handshake::answer(message, key, identity, &self.config, &mut self.rng, now) {
             Ok(Greeting::Welcome(line, channel)) => {
                 self.transmit(id, line);
                 self.connected(id, channel, now);
-                self.peer_is_back(from, local, now);
+                self.peer_is_back(from, now);
             }
             Ok(Greeting::Refuse(line, reason)) => {
                 self.transmit(id, line);
@@ -246,7 +243,7 @@ impl Node {
 
     /// Which of our keys answers: the one the hello names; else the one it came for; else, during a grace period, the
     /// old one for a peer that has not heard of the new one.
-    fn local_for(&self, from: &PublicKey, locals: &[PublicKey], named: Option<PublicKey>) -> PublicKey {
+    fn local_for(&self, from: &PublicKey, locals: &[PublicKey], named: Option<PublicKey>, now: Now) -> PublicKey {
         let current = self.identity.current.public_key();
         if let Some(named) = named {
             return named;
@@ -254,9 +251,9 @@ impl Node {
         if let [only] = locals {
             return *only;
         }
-        let untold = self.identity.retired.iter().rev().find(|retired| {
-            self.access.peers.get(&self.acting(*from)).is_some() && !retired.told.contains(&self.acting(*from))
-        });
+        let from = self.acting(*from, now);
+        let known = self.access.peers.get(&from).is_some();
+        let untold = self.identity.retired.iter().find(|retired| known && !retired.told.contains(&from));
         untold.map_or(current, |retired| retired.identity.public_key())
     }
 
@@ -273,7 +270,7 @@ impl Node {
                 self.dial_succeeded(dial, id, now);
             }
             Err(fault) => {
-                self.close(id);
+                self.close(id, now);
                 self.dial_stream_failed(dial, id, Some(fault), now);
             }
         }
@@ -296,14 +293,7 @@ impl Node {
     }
 
     /// Closes a stream from our side.
-    pub(super) fn close(&mut self, id: StreamId) {
-        if self.streams.contains_key(&id) {
-            self.outputs.push_back(Output::CloseStream { stream: id });
-        }
-        self.streams.remove(&id);
-    }
-
-    pub(super) fn close_with(&mut self, id: StreamId, now: Now) {
+    pub(super) fn close(&mut self, id: StreamId, now: Now) {
         let Some(stream) = self.streams.remove(&id) else {
             return;
         };
@@ -337,7 +327,7 @@ impl Node {
             Some(peer) => Event::MessageRejected { peer, session: None, reason },
             None => Event::PeerRejected { remote, reason },
         });
-        self.close_with(id, now);
+        self.close(id, now);
     }
 
     /// Counts one action; false if it is over the limit.
@@ -359,10 +349,10 @@ impl Node {
     }
 
     /// The key that a peer acts under now, seen through rotations that are still in their grace period.
-    pub(super) fn acting(&self, key: PublicKey) -> PublicKey {
-        self.access.peers.current_key(&key).unwrap_or(key)
+    pub(super) fn acting(&self, key: PublicKey, now: Now) -> PublicKey {
+        match self.access.peers.current_of(&key, now.wall) {
+            Some(KeyStatus::Grace { peer, .. }) => peer.key,
+            _ => key,
+        }
     }
 }
-
-#[cfg(test)]
-mod tests {}

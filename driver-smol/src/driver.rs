@@ -1,0 +1,435 @@
+//! The loop around a node: what happens goes in, what comes out is done, in one place.
+//!
+//! One task owns the node. Everything slow (sockets, disk, AI commands) runs beside it and reports back through one
+//! bounded queue, so a peer that sends faster than we work is slowed down by its own stream.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use smol::channel::{Receiver, Sender, bounded};
+use smol::{Task, Timer, future};
+use wopr_p2p_core::keys::{PublicKey, Topic};
+use wopr_p2p_core::node::Snapshot;
+use wopr_p2p_core::rate::RateStatus;
+use wopr_p2p_core::time::Now;
+use wopr_p2p_core::{
+    AskFailed, AskId, Command, CommandError, CommandId, Config, DialEnd, DialId, Document, Event, Input, Node, Output,
+    Reply, StartError, Stored, StreamId, StreamOrigin, TransportKey,
+};
+
+use crate::clock::Clock;
+use crate::disk::{Disk, Written};
+use crate::file::FileError;
+use crate::handler::Handlers;
+use crate::home::HomeLock;
+use crate::net::{self, DialEvent, Incoming, Network, Stream, StreamReader, StreamWriter};
+use crate::session_file::SessionWriter;
+use crate::store::Store;
+
+/// What may wait for the node before whoever brings more has to wait.
+const INBOX: usize = 256;
+/// Messages that may wait for a slow reader before its stream is given up.
+const OUTBOX: usize = 32;
+/// Events that may wait for a subscriber before it misses some.
+const EVENTS: usize = 1024;
+
+/// What a node runs with.
+pub struct Options {
+    /// The bounds and delays of the node.
+    pub config: Config,
+    /// The network it is on.
+    pub network: Arc<dyn Network>,
+    /// Who answers questions.
+    pub handlers: Handlers,
+    /// Whether others can reach it. A node that runs for one command need not announce itself.
+    pub listen: bool,
+}
+
+/// Why a node could not be started.
+#[derive(Debug)]
+pub enum DriverError {
+    /// A file of the home cannot be read.
+    File(FileError),
+    /// A document cannot be used, or the config.
+    Start(StartError),
+    /// The operating system gives no randomness or no threads.
+    System(io::Error),
+}
+
+impl fmt::Display for DriverError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(error) => error.fmt(f),
+            Self::Start(error) => error.fmt(f),
+            Self::System(error) => write!(f, "cannot start a node: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for DriverError {}
+
+/// A running node. Dropping it stops it at once; [`Driver::close`] stops it in order.
+pub struct Driver {
+    inbox: Sender<Wake>,
+    task: Task<()>,
+    network: Arc<dyn Network>,
+    public_key: PublicKey,
+}
+
+/// What wakes the loop.
+enum Wake {
+    Input(Input),
+    Opened { stream: Stream, origin: StreamOrigin },
+    Run { command: Command, result: Sender<Result<Reply, CommandError>> },
+    Look(Box<dyn FnOnce(&Node, Now) + Send>),
+    Subscribe(Sender<Event>),
+    Listened(Result<(), net::NetError>),
+    AwaitListening(Sender<Result<(), net::NetError>>),
+    Stop(Sender<()>),
+}
+
+impl Driver {
+    /// Starts the node of a home.
+    ///
+    /// # Errors
+    /// A document that cannot be read or used: nothing has been changed then, but for a new home's empty folders.
+    pub fn start(home: Arc<HomeLock>, options: Options) -> Result<Self, DriverError> {
+        let store = Store::open(Arc::clone(&home)).map_err(DriverError::File)?;
+        let load = |document| store.load(document).map_err(DriverError::File);
+        let plain = |document| load(document).map(|bytes| bytes.map(|bytes| bytes.to_vec()));
+        let stored = Stored {
+            identity: load(Document::Identity)?,
+            access: plain(Document::Access)?,
+            peers: plain(Document::Peers)?,
+            limits: plain(Document::Limits)?,
+            replay: plain(Document::Replay)?,
+        };
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(|error| DriverError::System(io::Error::other(error)))?;
+        let clock = Clock::start();
+        let node = Node::new(options.config, stored, seed, clock.now()).map_err(DriverError::Start)?;
+        let public_key = node.public_key();
+        let (disk, written) = Disk::start(store, SessionWriter::new(home)).map_err(DriverError::System)?;
+        let (inbox, wakes) = bounded(INBOX);
+        let network = options.network;
+        let running = Running {
+            node,
+            clock,
+            disk,
+            network: Arc::clone(&network),
+            handlers: options.handlers,
+            listen: options.listen,
+            inbox: inbox.clone(),
+            streams: HashMap::new(),
+            dials: HashMap::new(),
+            asks: HashMap::new(),
+            commands: HashMap::new(),
+            subscribers: Vec::new(),
+            listening: Listening::default(),
+            last_id: 0,
+        };
+        let task = smol::spawn(running.run(wakes, written));
+        Ok(Self { inbox, task, network, public_key })
+    }
+
+    /// The node's key when it was started.
+    #[must_use]
+    pub fn public_key(&self) -> PublicKey {
+        self.public_key
+    }
+
+    /// Has the node do something, and waits for the outcome. Dropping the future leaves the command running.
+    ///
+    /// # Errors
+    /// Why it did not succeed; [`CommandError::Cancelled`] also when the node is stopping.
+    pub async fn run(&self, command: Command) -> Result<Reply, CommandError> {
+        let (result, outcome) = bounded(1);
+        self.wake(Wake::Run { command, result }).await;
+        outcome.recv().await.unwrap_or(Err(CommandError::Cancelled))
+    }
+
+    /// Everything the owner can look at; `None` if the node has stopped.
+    pub async fn snapshot(&self) -> Option<Snapshot> {
+        self.look(|node, _| node.snapshot()).await
+    }
+
+    /// How much of its limits a peer has used; `None` if the node has stopped.
+    pub async fn rate_status(&self, peer: PublicKey) -> Option<RateStatus> {
+        self.look(move |node, now| node.rate_status(&peer, now)).await
+    }
+
+    /// Events from now on. A subscriber that is too slow misses some.
+    pub async fn events(&self) -> Receiver<Event> {
+        let (sender, events) = bounded(EVENTS);
+        self.wake(Wake::Subscribe(sender)).await;
+        events
+    }
+
+    /// Waits until the node has been announced for the first time.
+    ///
+    /// # Errors
+    /// The first announcement failed; the network goes on trying.
+    pub async fn listening(&self) -> Result<(), net::NetError> {
+        let (sender, listening) = bounded(1);
+        self.wake(Wake::AwaitListening(sender)).await;
+        listening.recv().await.unwrap_or(Err(net::NetError::Closed))
+    }
+
+    /// Stops in order: no new work, announcements taken back, what was accepted stored.
+    pub async fn close(self) {
+        let (done, stopped) = bounded(1);
+        self.wake(Wake::Stop(done)).await;
+        // An error means that the loop has ended already.
+        drop(stopped.recv().await);
+        self.task.await;
+        self.network.close().await;
+    }
+
+    async fn look<T: Send + 'static>(&self, look: impl FnOnce(&Node, Now) -> T + Send + 'static) -> Option<T> {
+        let (sender, seen) = bounded(1);
+        let look = move |node: &Node, now: Now| drop(sender.try_send(look(node, now)));
+        self.wake(Wake::Look(Box::new(look))).await;
+        seen.recv().await.ok()
+    }
+
+    /// A loop that has ended hears nothing; whoever waits for its answer sees the answer's channel closed.
+    async fn wake(&self, wake: Wake) {
+        drop(self.inbox.send(wake).await);
+    }
+}
+
+/// The loop's own state.
+struct Running {
+    node: Node,
+    clock: Clock,
+    disk: Disk,
+    network: Arc<dyn Network>,
+    handlers: Handlers,
+    listen: bool,
+    inbox: Sender<Wake>,
+    streams: HashMap<StreamId, Open>,
+    dials: HashMap<DialId, Task<()>>,
+    asks: HashMap<AskId, Task<()>>,
+    commands: HashMap<CommandId, Sender<Result<Reply, CommandError>>>,
+    subscribers: Vec<Sender<Event>>,
+    listening: Listening,
+    last_id: u64,
+}
+
+/// An open stream: the queue to its writer, and its reader, which stops when dropped.
+struct Open {
+    outbox: Sender<Vec<u8>>,
+    _reader: Task<()>,
+}
+
+/// Whether we have been announced, and who waits for it.
+#[derive(Default)]
+struct Listening {
+    done: bool,
+    waiting: Vec<Sender<Result<(), net::NetError>>>,
+}
+
+impl Running {
+    async fn run(mut self, wakes: Receiver<Wake>, written: Receiver<Written>) {
+        let accept = smol::spawn(accept(Arc::clone(&self.network), self.inbox.clone()));
+        self.drain();
+        let stopped = loop {
+            let timer = async {
+                Timer::after(self.until_timeout()).await;
+                None
+            };
+            let wake = async { wakes.recv().await.ok() };
+            let write = async {
+                let (id, result) = written.recv().await.ok()?;
+                Some(Wake::Input(Input::Written { id, result }))
+            };
+            match future::or(write, future::or(wake, timer)).await {
+                Some(Wake::Stop(done)) => break done,
+                Some(wake) => self.wake(wake),
+                None => self.node.handle_timeout(self.clock.now()),
+            }
+            self.drain();
+        };
+        drop(accept);
+        self.streams.clear();
+        self.disk.close().await;
+        drop(stopped.try_send(()));
+    }
+
+    fn until_timeout(&self) -> Duration {
+        let now = self.clock.now().mono;
+        self.node.poll_timeout().map_or(Duration::from_secs(60), |(at, _)| at.since(now))
+    }
+
+    fn wake(&mut self, wake: Wake) {
+        match wake {
+            Wake::Input(input) => {
+                match &input {
+                    Input::StreamClosed { stream } => drop(self.streams.remove(stream)),
+                    Input::DialEnded { dial, .. } => drop(self.dials.remove(dial)),
+                    Input::Answered { id, .. } => drop(self.asks.remove(id)),
+                    _ => {}
+                }
+                self.input(input);
+            }
+            Wake::Opened { stream, origin } => self.opened(stream, origin),
+            Wake::Run { command, result } => {
+                let id = CommandId(self.next_id());
+                self.commands.insert(id, result);
+                self.input(Input::Command { id, command });
+            }
+            Wake::Look(look) => look(&self.node, self.clock.now()),
+            Wake::Subscribe(subscriber) => self.subscribers.push(subscriber),
+            Wake::Listened(result) => self.listened(result),
+            Wake::AwaitListening(waiting) if self.listening.done => drop(waiting.try_send(Ok(()))),
+            Wake::AwaitListening(waiting) => self.listening.waiting.push(waiting),
+            Wake::Stop(_) => {}
+        }
+    }
+
+    fn listened(&mut self, result: Result<(), net::NetError>) {
+        self.listening.done |= result.is_ok();
+        let mut result = Some(result);
+        for waiting in self.listening.waiting.drain(..) {
+            drop(waiting.try_send(result.take().unwrap_or(Ok(()))));
+        }
+    }
+
+    fn input(&mut self, input: Input) {
+        self.node.handle_input(self.clock.now(), input);
+    }
+
+    /// Does what the node wants done.
+    fn drain(&mut self) {
+        while let Some(output) = self.node.poll_output() {
+            self.carry_out(output);
+        }
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        match output {
+            Output::Transmit { stream, bytes } => self.transmit(stream, bytes),
+            Output::CloseStream { stream } => drop(self.streams.remove(&stream)),
+            Output::Dial { dial, topic } => {
+                let task = smol::spawn(dial_out(self.network.dial(topic.0), dial, self.inbox.clone()));
+                self.dials.insert(dial, task);
+            }
+            Output::StopDial { dial } => drop(self.dials.remove(&dial)),
+            Output::Listen { topic } => self.announce(topic),
+            Output::Unlisten { topic } => {
+                if self.listen {
+                    smol::spawn(self.network.unlisten(topic.0)).detach();
+                }
+            }
+            Output::Store { id, document, write } => self.disk.store(id, document, write),
+            Output::Record { id, session, entry } => self.disk.record(id, session, entry),
+            Output::Ask { id, question } => {
+                let asked = self.handlers.ask(question);
+                let inbox = self.inbox.clone();
+                let task = smol::spawn(async move {
+                    let result = asked.await.map_err(|error| AskFailed::from(&error));
+                    drop(inbox.send(Wake::Input(Input::Answered { id, result })).await);
+                });
+                self.asks.insert(id, task);
+            }
+            Output::CancelAsk { id } => drop(self.asks.remove(&id)),
+            Output::Finished { id, result } => {
+                if let Some(waiting) = self.commands.remove(&id) {
+                    // Whoever asked may have stopped waiting.
+                    drop(waiting.try_send(result));
+                }
+            }
+            Output::Event(event) => self.subscribers.retain(|subscriber| {
+                !matches!(subscriber.try_send(event.clone()), Err(smol::channel::TrySendError::Closed(_)))
+            }),
+        }
+    }
+
+    fn announce(&mut self, topic: Topic) {
+        if !self.listen {
+            return;
+        }
+        let (listening, inbox) = (self.network.listen(topic.0), self.inbox.clone());
+        smol::spawn(async move {
+            let result = listening.await;
+            drop(inbox.send(Wake::Listened(result)).await);
+        })
+        .detach();
+    }
+
+    fn opened(&mut self, stream: Stream, origin: StreamOrigin) {
+        let id = StreamId(self.next_id());
+        let remote = TransportKey(stream.remote());
+        let (reader, writer) = stream.split();
+        // The queue's bound is counted in `transmit`; the node bounds how much it says.
+        let (outbox, queued) = bounded(OUTBOX);
+        smol::spawn(write(writer, queued)).detach();
+        let reader = smol::spawn(read(reader, id, self.inbox.clone()));
+        self.streams.insert(id, Open { outbox, _reader: reader });
+        self.input(Input::StreamOpened { stream: id, origin, remote });
+    }
+
+    fn transmit(&mut self, id: StreamId, bytes: Vec<u8>) {
+        let Some(open) = self.streams.get(&id) else {
+            return;
+        };
+        if open.outbox.try_send(bytes).is_err() {
+            // It reads nothing, or it is gone: nobody can be answered there.
+            self.streams.remove(&id);
+            self.input(Input::StreamClosed { stream: id });
+        }
+    }
+
+    fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+}
+
+/// Hands over the streams that others open.
+async fn accept(network: Arc<dyn Network>, inbox: Sender<Wake>) {
+    while let Some(Incoming { stream, topics }) = network.accept().await {
+        let origin = StreamOrigin::Accepted { topics: topics.into_iter().map(Topic).collect() };
+        if inbox.send(Wake::Opened { stream, origin }).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Hands over the streams of one dial.
+async fn dial_out(mut search: net::Dial, dial: DialId, inbox: Sender<Wake>) {
+    let why = loop {
+        let wake = match search.next().await {
+            Some(DialEvent::Opened(stream)) => Wake::Opened { stream, origin: StreamOrigin::Dialled(dial) },
+            Some(DialEvent::Ended(net::DialEnd::NetworkDown)) => break DialEnd::NetworkDown,
+            Some(DialEvent::Ended(net::DialEnd::Exhausted)) | None => break DialEnd::Exhausted,
+        };
+        if inbox.send(wake).await.is_err() {
+            return;
+        }
+    };
+    drop(inbox.send(Wake::Input(Input::DialEnded { dial, why })).await);
+}
+
+/// Hands over what arrives on a stream.
+async fn read(mut reader: StreamReader, stream: StreamId, inbox: Sender<Wake>) {
+    while let Some(bytes) = reader.recv().await {
+        if inbox.send(Wake::Input(Input::Received { stream, bytes })).await.is_err() {
+            return;
+        }
+    }
+    drop(inbox.send(Wake::Input(Input::StreamClosed { stream })).await);
+}
+
+/// Sends what is queued for a stream, then closes it.
+async fn write(writer: StreamWriter, queued: Receiver<Vec<u8>>) {
+    while let Ok(bytes) = queued.recv().await {
+        if writer.send(bytes).await.is_err() {
+            return;
+        }
+    }
+    writer.close().await;
+}
