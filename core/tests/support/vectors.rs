@@ -1,0 +1,32 @@
+//! The recorded vectors: the folder named by `WOPR_VECTORS`, or else the copy in this repository.
+
+#![allow(dead_code, reason = "every test file uses a part of this")]
+
+use std::path::PathBuf;
+use std::vec::Vec;
+
+use serde_json::Value;
+
+/// Reads one file of vectors.
+pub(crate) fn load(name: &str) -> Value {
+    let folder = std::env::var_os("WOPR_VECTORS")
+        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors")), PathBuf::from);
+    let path = folder.join(name);
+    let text = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The member `name` of a case, which must be a text.
+pub(crate) fn text<'a>(case: &'a Value, name: &str) -> &'a str {
+    case[name].as_str().unwrap_or_else(|| panic!("no text {name:?} in {case}"))
+}
+
+/// The bytes that the member `name` gives in hex.
+pub(crate) fn hex(case: &Value, name: &str) -> Vec<u8> {
+    let digits = text(case, name);
+    assert!(digits.len().is_multiple_of(2), "an odd number of digits in {name:?}");
+    (0..digits.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap_or_else(|error| panic!("{name}: {error}")))
+        .collect()
+}
