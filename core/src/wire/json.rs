@@ -127,7 +127,7 @@ pub fn decode(line: &[u8]) -> Result<Received, DecodeError> {
     let header = Header {
         from: fields.required("from")?,
         nonce: fields.required("nonce")?,
-        ts: WallTime::from_millis(fields.required::<Whole>("ts")?.0),
+        ts: WallTime::from_millis(fields.required("ts")?),
     };
     let body = fields.body()?;
     let signed = match &body {
@@ -160,8 +160,7 @@ impl<'a> Fields<'_, 'a> {
                 to: self.optional("to")?,
             }),
             "hello-ack" => Body::HelloAck(HelloAck {
-                version: u8::try_from(self.required::<Whole>("version")?.0)
-                    .map_err(|_| DecodeError::Invalid("version"))?,
+                version: self.required("version")?,
                 ephemeral: self.ephemeral()?,
                 to: self.optional("to")?,
                 re: self.re()?,
@@ -218,7 +217,7 @@ impl<'a> Fields<'_, 'a> {
     }
 
     fn version(&self) -> Result<u8, DecodeError> {
-        match self.required::<Whole>("v")?.0 {
+        match self.required::<u64>("v")? {
             1 => Ok(1),
             2 => Ok(2),
             _ => Err(DecodeError::UnknownVersion),
@@ -254,26 +253,6 @@ impl<'a> Fields<'_, 'a> {
     }
 }
 
-/// A whole number from 0 to 2^53, in any spelling that JSON has for it.
-struct Whole(u64);
-
-impl Whole {
-    const MAX: u64 = 1 << 53;
-}
-
-impl<'de> Deserialize<'de> for Whole {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let number = f64::deserialize(deserializer)?;
-        // The cast saturates and drops fractions: a number that survives it is whole.
-        let whole = number as u64;
-        if whole > Self::MAX || whole as f64 != number {
-            return Err(D::Error::custom("not a whole number from 0 to 2^53"));
-        }
-        Ok(Self(whole))
-    }
-}
-
 /// A list of versions that stops allocating at its limit.
 struct Versions(Vec<u64>);
 
@@ -290,7 +269,7 @@ impl<'de> Deserialize<'de> for Versions {
 
             fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Versions, A::Error> {
                 let mut versions = Vec::new();
-                while let Some(Whole(version)) = seq.next_element()? {
+                while let Some(version) = seq.next_element()? {
                     if versions.len() == Hello::MAX_VERSIONS {
                         return Err(A::Error::invalid_length(versions.len() + 1, &self));
                     }

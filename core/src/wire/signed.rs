@@ -1,25 +1,23 @@
 //! Signed JSON objects: reading the members of a received text, cutting its `sig` out, writing a text and signing it.
 //!
-//! A signature is checked over the bytes as they came, without the `sig` member, never over JSON written anew. For
-//! that the text must have one meaning: [`Object::parse`] refuses whatever two readers could read differently
-//! (a member given twice, bytes after the object, bytes that are not UTF-8) and whatever is needlessly large.
+//! A signature is checked over the bytes as they came, without the `sig` member. The original parses the text, writes it
+//! anew with JavaScript's `JSON.stringify` and checks over that. Both come to the same verdict because [`Object::parse`]
+//! takes only a text that `JSON.stringify` writes: no white space, one spelling for each string and number, no member
+//! twice. So there is also one reading of it, whoever reads.
 
-use alloc::borrow::Cow;
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::de::IgnoredAny;
 
 /// How deep objects and arrays may nest; the object itself is the first level.
 pub const MAX_DEPTH: usize = 8;
 
-/// How many members an object may have, those that nobody knows included.
+/// How many members one object may have, those that nobody knows included.
 pub const MAX_MEMBERS: usize = 64;
-
-const SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
 
 /// Why a text is not a signed JSON object. Always the sender's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +26,7 @@ pub enum ObjectError {
     NotUtf8,
     /// Another JSON value than an object, or nothing at all.
     NotObject,
-    /// Not JSON.
+    /// Not JSON, or JSON that `JSON.stringify` would write otherwise.
     Syntax,
     /// Something follows the object.
     TrailingData,
@@ -49,7 +47,7 @@ impl fmt::Display for ObjectError {
         f.write_str(match self {
             Self::NotUtf8 => "not UTF-8",
             Self::NotObject => "not a JSON object",
-            Self::Syntax => "not JSON",
+            Self::Syntax => "not JSON as JSON.stringify writes it",
             Self::TrailingData => "there is something after the JSON object",
             Self::TooDeep => "nested deeper than 8 levels",
             Self::TooManyMembers => "more than 64 members",
@@ -69,7 +67,8 @@ pub struct Object<'a> {
 }
 
 struct Member<'a> {
-    name: Cow<'a, str>,
+    /// Without its quotes; escapes stay, as there is one way to write them.
+    name: &'a str,
     /// The value's JSON text.
     value: &'a str,
     /// Where the name starts in the object's text, and where the value ends.
@@ -80,33 +79,18 @@ struct Member<'a> {
 impl<'a> Object<'a> {
     /// Finds the members of a JSON object; white space around it is left out. Takes time linear in the length.
     ///
+    /// Members whose names start with a digit are refused: `JSON.stringify` moves them to the front.
+    ///
     /// # Errors
     /// Whatever is not exactly one JSON object within the bounds; [`ObjectError::Unsigned`] and
     /// [`ObjectError::SignatureNotText`] come only from [`Object::cut_signature`].
     pub fn parse(json: &'a [u8]) -> Result<Self, ObjectError> {
-        let text = core::str::from_utf8(json).map_err(|_| ObjectError::NotUtf8)?.trim_matches(SPACE);
-        let mut scanner = Scanner { text, at: 0 };
-        if !scanner.take(b'{') {
+        let text = core::str::from_utf8(json).map_err(|_| ObjectError::NotUtf8)?.trim_matches([' ', '\t', '\n', '\r']);
+        if !text.starts_with('{') {
             return Err(ObjectError::NotObject);
         }
-        let mut members: Vec<Member<'a>> = Vec::new();
-        scanner.skip_space();
-        let mut more = !scanner.take(b'}');
-        while more {
-            let member = scanner.member()?;
-            if members.iter().any(|known| known.name == member.name) {
-                return Err(ObjectError::DuplicateMember);
-            }
-            if members.len() == MAX_MEMBERS {
-                return Err(ObjectError::TooManyMembers);
-            }
-            members.push(member);
-            scanner.skip_space();
-            more = scanner.take(b',');
-            if !more && !scanner.take(b'}') {
-                return Err(ObjectError::Syntax);
-            }
-        }
+        let mut scanner = Scanner { text, at: 0 };
+        let members = scanner.object(1)?;
         if scanner.at < text.len() {
             return Err(ObjectError::TrailingData);
         }
@@ -164,80 +148,98 @@ pub fn format_signature(signature: [u8; 64]) -> String {
     STANDARD.encode(signature)
 }
 
-/// Finds where names and values end. It does not recurse, and it leaves the grammar of a value to `serde_json`.
+/// Walks through a JSON text and checks every byte of it. It recurses [`MAX_DEPTH`] times at most.
 struct Scanner<'a> {
     text: &'a str,
     at: usize,
 }
 
 impl<'a> Scanner<'a> {
-    fn member(&mut self) -> Result<Member<'a>, ObjectError> {
-        self.skip_space();
+    fn object(&mut self, depth: usize) -> Result<Vec<Member<'a>>, ObjectError> {
+        if depth > MAX_DEPTH {
+            return Err(ObjectError::TooDeep);
+        }
+        self.expect(b'{')?;
+        let mut members: Vec<Member<'a>> = Vec::new();
+        let mut more = !self.take(b'}');
+        while more {
+            let member = self.member(depth)?;
+            if members.iter().any(|known| known.name == member.name) {
+                return Err(ObjectError::DuplicateMember);
+            }
+            if members.len() == MAX_MEMBERS {
+                return Err(ObjectError::TooManyMembers);
+            }
+            members.push(member);
+            more = self.take(b',');
+            if !more {
+                self.expect(b'}')?;
+            }
+        }
+        Ok(members)
+    }
+
+    fn array(&mut self, depth: usize) -> Result<(), ObjectError> {
+        if depth > MAX_DEPTH {
+            return Err(ObjectError::TooDeep);
+        }
+        self.expect(b'[')?;
+        let mut more = !self.take(b']');
+        while more {
+            self.value(depth)?;
+            more = self.take(b',');
+            if !more {
+                self.expect(b']')?;
+            }
+        }
+        Ok(())
+    }
+
+    fn member(&mut self, depth: usize) -> Result<Member<'a>, ObjectError> {
         let start = self.at;
-        self.skip_string()?;
-        let quoted = &self.text[start..self.at];
-        let name = if quoted.contains('\\') {
-            Cow::Owned(serde_json::from_str(quoted).map_err(|_| ObjectError::Syntax)?)
-        } else {
-            Cow::Borrowed(&quoted[1..quoted.len() - 1])
-        };
-        self.skip_space();
-        if !self.take(b':') {
+        self.string()?;
+        let name = &self.text[start + 1..self.at - 1];
+        if name.starts_with(|first: char| first.is_ascii_digit()) {
             return Err(ObjectError::Syntax);
         }
-        self.skip_space();
-        let value = self.value()?;
+        self.expect(b':')?;
+        let value = self.value(depth)?;
         Ok(Member { name, value, start, end: self.at })
     }
 
-    fn value(&mut self) -> Result<&'a str, ObjectError> {
+    fn value(&mut self, depth: usize) -> Result<&'a str, ObjectError> {
         let start = self.at;
         match self.peek() {
-            Some(b'"') => self.skip_string()?,
-            Some(b'{' | b'[') => self.skip_nested()?,
-            _ => {
-                while matches!(self.peek(), Some(b'+' | b'-' | b'.' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z')) {
-                    self.at += 1;
-                }
+            Some(b'"') => self.string()?,
+            Some(b'{') => {
+                self.object(depth + 1)?;
             }
+            Some(b'[') => self.array(depth + 1)?,
+            _ => self.word()?,
         }
-        let value = &self.text[start..self.at];
-        serde_json::from_str::<IgnoredAny>(value).map_err(|_| ObjectError::Syntax)?;
-        Ok(value)
+        Ok(&self.text[start..self.at])
     }
 
-    /// Goes to the bracket that closes the one here.
-    fn skip_nested(&mut self) -> Result<(), ObjectError> {
-        let mut depth = 1;
-        while let Some(byte) = self.peek() {
-            match byte {
-                b'"' => {
-                    self.skip_string()?;
-                    continue;
-                }
-                b'{' | b'[' => depth += 1,
-                b'}' | b']' => depth -= 1,
-                _ => {}
-            }
+    /// A number, `true`, `false` or `null`.
+    fn word(&mut self) -> Result<(), ObjectError> {
+        let start = self.at;
+        while self.peek().is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')) {
             self.at += 1;
-            match depth {
-                1 => return Ok(()),
-                2..=MAX_DEPTH => {}
-                _ => return Err(ObjectError::TooDeep),
-            }
         }
-        Err(ObjectError::Syntax)
+        match &self.text[start..self.at] {
+            "true" | "false" | "null" => Ok(()),
+            number if is_written_by_javascript(number) => Ok(()),
+            _ => Err(ObjectError::Syntax),
+        }
     }
 
-    fn skip_string(&mut self) -> Result<(), ObjectError> {
-        if !self.take(b'"') {
-            return Err(ObjectError::Syntax);
-        }
+    fn string(&mut self) -> Result<(), ObjectError> {
+        self.expect(b'"')?;
         while let Some(byte) = self.peek() {
             self.at += 1;
             match byte {
                 b'"' => return Ok(()),
-                b'\\' => self.at += 1,
+                b'\\' => self.escape()?,
                 0..0x20 => return Err(ObjectError::Syntax),
                 _ => {}
             }
@@ -245,10 +247,27 @@ impl<'a> Scanner<'a> {
         Err(ObjectError::Syntax)
     }
 
-    fn skip_space(&mut self) {
-        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
-            self.at += 1;
-        }
+    /// What follows a backslash: `JSON.stringify` escapes quotes, backslashes, control characters and lone surrogates.
+    fn escape(&mut self) -> Result<(), ObjectError> {
+        let rest = &self.text.as_bytes()[self.at..];
+        let (len, fine) = match rest {
+            [b'"' | b'\\' | b'b' | b'f' | b'n' | b'r' | b't', ..] => (1, true),
+            [b'u', b'0', b'0', b'0', b'0'..=b'7' | b'b' | b'e' | b'f', ..] => (5, true),
+            [b'u', b'0', b'0', b'1', b'0'..=b'9' | b'a'..=b'f', ..] => (5, true),
+            [b'u', b'd', half @ (b'8'..=b'9' | b'a'..=b'f'), x, y, after @ ..] => {
+                let hex = |digit: &u8| matches!(digit, b'0'..=b'9' | b'a'..=b'f');
+                let high = *half <= b'b';
+                let pair = high && matches!(after, [b'\\', b'u', b'd' | b'D', b'c'..=b'f' | b'C'..=b'F', ..]);
+                (5, hex(x) && hex(y) && !pair)
+            }
+            _ => (0, false),
+        };
+        self.at += len;
+        if fine { Ok(()) } else { Err(ObjectError::Syntax) }
+    }
+
+    fn expect(&mut self, byte: u8) -> Result<(), ObjectError> {
+        if self.take(byte) { Ok(()) } else { Err(ObjectError::Syntax) }
     }
 
     fn take(&mut self, byte: u8) -> bool {
@@ -260,6 +279,28 @@ impl<'a> Scanner<'a> {
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
+}
+
+/// Whether a number is spelled as JavaScript does (ECMAScript, `Number::toString`).
+fn is_written_by_javascript(text: &str) -> bool {
+    // The longest are like -0.0000012345678901234567.
+    let number = if text.len() <= 25 { text.parse().unwrap_or(f64::NAN) } else { f64::NAN };
+    if !number.is_finite() {
+        return false;
+    }
+    let shortest = format!("{:e}", number.abs());
+    let Some((mantissa, exponent)) = shortest.split_once('e') else { return false };
+    let digits = mantissa.replace('.', "");
+    let Ok(point) = exponent.parse::<i32>().map(|exponent| exponent + 1) else { return false };
+    let zeros = |count: usize| "0".repeat(count);
+    let size = point.unsigned_abs() as usize;
+    let written = match point {
+        1..=21 if digits.len() <= size => [digits.as_str(), &zeros(size - digits.len())].concat(),
+        1..=21 => [&digits[..size], ".", &digits[size..]].concat(),
+        -5..=0 => ["0.", &zeros(size), &digits].concat(),
+        _ => format!("{mantissa}e{:+}", point - 1),
+    };
+    text == if number < 0.0 { format!("-{written}") } else { written }
 }
 
 /// Writes a JSON object as JavaScript's `JSON.stringify` does, member by member, and signs it.
