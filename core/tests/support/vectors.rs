@@ -1,5 +1,6 @@
 //! The recorded vectors: the folder named by `WOPR_VECTORS`, or else the copy in this repository.
 
+#![allow(clippy::disallowed_methods, reason = "vectors are files, and WOPR_VECTORS may name their folder")]
 #![allow(dead_code, reason = "every test file uses a part of this")]
 
 use std::path::PathBuf;
