@@ -1,0 +1,278 @@
+//! What can be typed: the tree of commands with its flags and defaults. Nothing here does anything.
+//!
+//! The commands and flags are those of the description that users have; each of its command lines must parse.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use wopr_p2p_core::access::{AccessError, Capability, SessionName, SessionSet, TrustLevel};
+use wopr_p2p_core::keys::PublicKey;
+
+use crate::duration::parse_duration;
+
+/// A peer-to-peer network for AI agents: nodes find each other over Hyperswarm, without a server, and let each other
+/// write into or ask their AI sessions exactly as far as their owners granted.
+#[derive(Debug, Parser)]
+#[command(name = "wopr", version, propagate_version = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// Print JSON on stdout, for programs (docs/json.md).
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// The folder of the node's keys, grants and sessions.
+    #[arg(long, global = true, value_name = "DIR", env = "WOPR_HOME", default_value = "~/.wopr", value_parser = home_dir)]
+    pub(crate) home: PathBuf,
+
+    #[command(subcommand)]
+    pub(crate) area: Area,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Area {
+    /// The peer-to-peer network: identity, peers, invites, grants, messages.
+    P2p {
+        #[command(subcommand)]
+        command: P2p,
+    },
+    /// The node as a process of its own.
+    Daemon {
+        #[command(subcommand)]
+        command: Daemon,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Daemon {
+    /// Run the node in the foreground until SIGTERM or Ctrl-C.
+    ///
+    /// Peers can claim invites, log and ask only while it runs.
+    Run,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum P2p {
+    /// Show the identity and what the node knows, or one peer with its limits.
+    Status {
+        /// Only this peer: its name, short id or public key.
+        #[arg(long)]
+        peer: Option<String>,
+    },
+    /// Show the node's identity.
+    Identity {
+        /// Print the public key alone.
+        #[arg(long)]
+        export: bool,
+    },
+    /// Make, read, claim and take back invites.
+    Invite {
+        #[command(subcommand)]
+        command: Invite,
+    },
+    /// Give a peer access to sessions, or take one grant back.
+    Grant(Grant),
+    /// List the grants in force: who may use which of my sessions.
+    Grants {
+        /// Only those of this peer: its name, short id or public key.
+        #[arg(long)]
+        peer: Option<String>,
+    },
+    /// Take back a peer's access and its open invites.
+    Revoke {
+        /// The peer's name, short id or public key.
+        peer: String,
+        /// Only its access to this session.
+        #[arg(long, value_name = "SESSION")]
+        session: Option<SessionName>,
+    },
+    /// List the known peers.
+    Peers {
+        /// With keys, key history and what they opened to me.
+        #[arg(long, short)]
+        verbose: bool,
+    },
+    /// Give a peer a name.
+    Name {
+        /// The peer's name, short id or public key.
+        peer: String,
+        /// The new name; no two peers share one.
+        name: String,
+    },
+    /// Find peers by a part of the name, the short id or the public key.
+    Find {
+        /// What to look for; upper and lower case are the same.
+        text: String,
+    },
+    /// Make new keys and tell the peers; the old ones stay valid for the grace period.
+    Rotate(Rotate),
+    /// Write a message into a peer's session; no AI runs.
+    #[command(visible_alias = "send")]
+    Log(Log),
+    /// Ask a peer's AI and print its answer.
+    Inject(Inject),
+    /// Run a bootstrap node of a private DHT in the foreground.
+    Dht {
+        /// Where to listen; port 0 takes any free one.
+        #[arg(long, value_name = "HOST:PORT")]
+        listen: String,
+    },
+    /// Show the whole thing at work, on this machine alone: two throw-away nodes on a private DHT.
+    Demo,
+    /// The command that answers in the demo.
+    #[command(hide = true)]
+    DemoAnswer,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Invite {
+    /// Make an invite token that one peer can claim, once.
+    Create {
+        /// The public key of the peer (`wopr p2p identity --export` prints it there).
+        #[arg(value_name = "PUBKEY")]
+        subject: PublicKey,
+        /// The sessions it opens, joined by commas; "*" for all.
+        #[arg(long, value_parser = sessions)]
+        sessions: SessionSet,
+        /// How long it can be claimed: 300s, 30m, 24h, 7d.
+        #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = parse_duration)]
+        expire: Duration,
+        /// What may be done there: message, inject or refinements such as inject.tools.
+        #[arg(long, value_delimiter = ',', default_value = "inject")]
+        capabilities: Vec<Capability>,
+    },
+    /// Show what a token says and whether this node could claim it. Needs no network.
+    Inspect {
+        /// The `wop1://…` text.
+        token: String,
+    },
+    /// Claim an invite; the node that issued it must be running.
+    Claim {
+        /// The `wop1://…` text.
+        token: String,
+        /// How long to try.
+        #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
+        timeout: Duration,
+    },
+    /// List the invites this node issued.
+    List,
+    /// Take an invite back before it is claimed.
+    Revoke {
+        /// The token, or its nonce as `invite list` shows it.
+        invite: String,
+    },
+}
+
+/// `grant revoke ID` takes a grant back; everything else is a peer and sessions. A peer named `revoke` must therefore
+/// be written by its short id or key.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct Grant {
+    #[command(subcommand)]
+    pub(crate) command: Option<GrantCommand>,
+    #[command(flatten)]
+    pub(crate) give: Option<GrantGive>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GrantCommand {
+    /// Take one grant back.
+    Revoke {
+        /// The grant's id, as `grants` shows it.
+        #[arg(value_name = "ID")]
+        grant: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GrantGive {
+    /// The peer's name, short id or public key; a public key may be new.
+    pub(crate) peer: String,
+    /// The sessions it may use; "*" for all.
+    #[arg(required = true, value_name = "SESSION")]
+    pub(crate) sessions: Vec<String>,
+    /// How far the peer is trusted.
+    #[arg(long, default_value = "trusted", value_name = "untrusted|semi-trusted|trusted")]
+    pub(crate) trust: TrustLevel,
+    /// What may be done there: message, inject or refinements such as inject.tools.
+    #[arg(long, value_delimiter = ',', default_value = "inject")]
+    pub(crate) capabilities: Vec<Capability>,
+    /// When the grant ends by itself; never, if not given.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) expire: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rotate {
+    /// Why; peers see it.
+    #[arg(long)]
+    pub(crate) reason: Reason,
+    /// Wait until every peer was told, or the timeout ended. Those not reached are told later either way.
+    #[arg(long)]
+    pub(crate) notify_all: bool,
+    /// How long to wait for the peers.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
+    pub(crate) timeout: Duration,
+}
+
+/// Why keys are rotated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Reason {
+    /// As a habit, every few months.
+    Scheduled,
+    /// The keys may be known to somebody else.
+    Compromise,
+    /// After a change of software.
+    Upgrade,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Log {
+    #[command(flatten)]
+    pub(crate) to: Addressed,
+    /// How long to try, from connecting to the acknowledgement.
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Inject {
+    #[command(flatten)]
+    pub(crate) to: Addressed,
+    /// How long to try, from connecting to the answer.
+    #[arg(long, value_name = "DURATION", default_value = "300s", value_parser = parse_duration)]
+    pub(crate) timeout: Duration,
+}
+
+/// A text and where it goes.
+#[derive(Debug, Args)]
+pub(crate) struct Addressed {
+    /// The peer's name, short id or public key.
+    pub(crate) peer: String,
+    /// Which of the peer's sessions.
+    #[arg(long)]
+    pub(crate) session: SessionName,
+    /// The text; "-" reads it from stdin.
+    #[arg(long, allow_hyphen_values = true, value_name = "TEXT")]
+    pub(crate) message: String,
+}
+
+fn sessions(text: &str) -> Result<SessionSet, AccessError> {
+    SessionSet::new(text.split(',').map(str::trim))
+}
+
+/// A leading `~/` is the user's folder: the default is written with it, so that help shows it so.
+fn home_dir(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() {
+        return Err("a folder must be named".to_owned());
+    }
+    match text.strip_prefix("~/") {
+        None => Ok(PathBuf::from(text)),
+        Some(rest) => match std::env::home_dir() {
+            Some(user) if !user.as_os_str().is_empty() => Ok(user.join(rest)),
+            _ => Err("HOME is not set: name the folder with --home DIR or WOPR_HOME".to_owned()),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

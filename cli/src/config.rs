@@ -1,0 +1,115 @@
+//! The owner's settings: `config.json` of the home, overridden by environment variables.
+//!
+//! Every key is checked, and an unknown one is an error: a setting that is misspelt must not look as if it were in
+//! force. What is not set stays `None`, so that each default is written once, in the part that it belongs to.
+
+mod file;
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use wopr_p2p_core::access::TrustLevel;
+
+pub(crate) use self::file::{Rate, RateLimits, Session};
+use crate::exit::Failure;
+
+/// The file's name in the home.
+const FILE: &str = "config.json";
+
+/// The name in `sessions` that stands for every session without an entry of its own.
+pub(crate) const EVERY_SESSION: &str = "*";
+
+/// What the owner has set.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Config {
+    /// Where the DHT is entered, as `host:port`; the public bootstrap nodes if not set.
+    pub(crate) bootstrap: Option<Vec<String>>,
+    /// The address that sockets are bound to.
+    pub(crate) bind: Option<std::net::IpAddr>,
+    /// The largest encrypted payload, in bytes.
+    pub(crate) max_payload_size: Option<u32>,
+    /// The longest grace period of a rotation, in hours.
+    pub(crate) key_rotation_grace_hours: Option<u32>,
+    /// How long a channel's ephemeral keys serve.
+    pub(crate) ephemeral_ttl: Option<Duration>,
+    /// How much a peer may do.
+    pub(crate) rate_limit: RateLimits,
+    /// Which command answers for which session.
+    pub(crate) sessions: std::collections::BTreeMap<String, Session>,
+}
+
+impl Config {
+    /// Reads the home's file, if there is one, and the environment.
+    ///
+    /// # Errors
+    /// The file cannot be read or holds something unknown: named with its line, its key and the accepted values.
+    pub(crate) fn load(home: &Path) -> Result<Self, Failure> {
+        Self::read(home, |name| std::env::var(name).ok())
+    }
+
+    fn read(home: &Path, variable: impl Fn(&str) -> Option<String>) -> Result<Self, Failure> {
+        let path = home.join(FILE);
+        let mut config = match std::fs::read_to_string(&path) {
+            Ok(text) => file::parse(&text).map_err(|fault| {
+                Failure::invalid(
+                    format!("{}: {fault}", path.display()),
+                    "correct that line; without the file, the defaults are in force",
+                )
+            })?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::default(),
+            Err(error) => {
+                return Err(Failure::invalid(
+                    format!("{} cannot be read: {error}", path.display()),
+                    "make it readable for your user, or name another home with --home",
+                ));
+            }
+        };
+        config.override_with(variable)?;
+        Ok(config)
+    }
+
+    /// Variables that are not set or empty change nothing.
+    fn override_with(&mut self, variable: impl Fn(&str) -> Option<String>) -> Result<(), Failure> {
+        let read = |name| variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+        let wrong = |name: &str, value: &str, accepted: &str| {
+            Failure::invalid(
+                format!("{name} is {value:?}: it must be {accepted}"),
+                format!("set {name} anew, or unset it"),
+            )
+        };
+        if let Some(value) = read("WOPR_P2P_BOOTSTRAP") {
+            let nodes: Vec<String> = value.split(',').map(|node| node.trim().to_owned()).collect();
+            if !nodes.iter().all(|node| file::is_host_port(node)) {
+                return Err(wrong("WOPR_P2P_BOOTSTRAP", &value, "HOST:PORT, or several joined by commas"));
+            }
+            self.bootstrap = Some(nodes);
+        }
+        if let Some(value) = read("WOPR_P2P_MAX_PAYLOAD") {
+            let accepted = "a number of bytes from 1 to 1048576";
+            let bytes = value.parse().ok().filter(|bytes| file::PAYLOAD_SIZES.contains(bytes));
+            self.max_payload_size = Some(bytes.ok_or_else(|| wrong("WOPR_P2P_MAX_PAYLOAD", &value, accepted))?);
+        }
+        if let Some(value) = read("WOPR_P2P_KEY_GRACE_HOURS") {
+            let accepted = "a number of hours from 0 to 168";
+            let hours = value.parse().ok().filter(|hours| file::GRACE_HOURS.contains(hours));
+            self.key_rotation_grace_hours =
+                Some(hours.ok_or_else(|| wrong("WOPR_P2P_KEY_GRACE_HOURS", &value, accepted))?);
+        }
+        // These two take effect with discovery; until then a wrong value is still no secret.
+        if let Some(value) = read("WOPR_P2P_AUTO_ACCEPT")
+            && value.parse::<bool>().is_err()
+        {
+            return Err(wrong("WOPR_P2P_AUTO_ACCEPT", &value, "true or false"));
+        }
+        if let Some(value) = read("WOPR_P2P_DISCOVERY_TRUST")
+            && value.parse::<TrustLevel>().is_err()
+        {
+            return Err(wrong("WOPR_P2P_DISCOVERY_TRUST", &value, "untrusted, semi-trusted or trusted"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

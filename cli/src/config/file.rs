@@ -1,0 +1,207 @@
+//! The shape of `config.json`, and its faults in words.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use wopr_p2p_core::access::{Capability, SessionName, TrustLevel};
+
+use super::{Config, EVERY_SESSION};
+use crate::duration::parse_duration;
+
+/// Bytes of an encrypted payload: the protocol's own limit is the largest.
+pub(super) const PAYLOAD_SIZES: RangeInclusive<u32> = 1..=1_048_576;
+/// Hours of grace after a rotation: a week at most.
+pub(super) const GRACE_HOURS: RangeInclusive<u32> = 0..=168;
+
+/// Reads the text of a file.
+///
+/// # Errors
+/// A sentence with line, key, fault and accepted values.
+pub(super) fn parse(text: &str) -> Result<Config, String> {
+    let mut json = serde_json::Deserializer::from_str(text);
+    let root: Root = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let key = error.path().to_string();
+        let (line, fault) = (error.inner().line(), in_words(error.inner()));
+        // An unknown key names itself; above it there may be no key to name.
+        if key == "." { format!("line {line}: {fault}") } else { format!("line {line}, key {key}: {fault}") }
+    })?;
+    json.end().map_err(|error| format!("line {}: {}", error.line(), in_words(&error)))?;
+    let p2p = root.plugins.data.p2p;
+    Ok(Config {
+        bootstrap: p2p.bootstrap,
+        bind: p2p.bind,
+        max_payload_size: p2p.max_payload_size,
+        key_rotation_grace_hours: p2p.key_rotation_grace_hours,
+        ephemeral_ttl: p2p.ephemeral_ttl,
+        rate_limit: p2p.rate_limit,
+        sessions: p2p.sessions,
+    })
+}
+
+/// The parser's own sentence, without the position at its end.
+fn in_words(error: &serde_json::Error) -> String {
+    let sentence = error.to_string();
+    let position = format!(" at line {} column {}", error.line(), error.column());
+    sentence.strip_suffix(&position).unwrap_or(&sentence).to_owned()
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Root {
+    plugins: Plugins,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Plugins {
+    data: Data,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Data {
+    p2p: P2p,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+struct P2p {
+    #[serde(deserialize_with = "bootstrap")]
+    bootstrap: Option<Vec<String>>,
+    #[serde(deserialize_with = "bind")]
+    bind: Option<IpAddr>,
+    #[serde(deserialize_with = "payload_size")]
+    max_payload_size: Option<u32>,
+    #[serde(deserialize_with = "grace_hours")]
+    key_rotation_grace_hours: Option<u32>,
+    #[serde(deserialize_with = "duration")]
+    ephemeral_ttl: Option<Duration>,
+    rate_limit: RateLimits,
+    #[serde(deserialize_with = "sessions")]
+    sessions: BTreeMap<String, Session>,
+    // Checked so that a file written for them is not refused; they take effect with the page and with discovery.
+    #[serde(rename = "uiPort")]
+    _ui_port: Option<u16>,
+    #[serde(rename = "discoveryTrust")]
+    _discovery_trust: Option<TrustLevel>,
+    #[serde(rename = "autoAccept")]
+    _auto_accept: Option<bool>,
+    #[serde(rename = "gateway")]
+    _gateway: Option<Gateway>,
+}
+
+/// How much one peer may do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RateLimits {
+    /// Questions to an AI.
+    pub(crate) injects: Rate,
+    /// Claims of invites.
+    pub(crate) claims: Rate,
+    /// Messages into sessions.
+    pub(crate) logs: Rate,
+    /// Messages that were not as they should be.
+    pub(crate) invalid: Rate,
+}
+
+/// How often, in a sliding minute and a sliding hour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct Rate {
+    /// At most so many in a minute.
+    pub(crate) max_per_minute: Option<NonZeroU32>,
+    /// At most so many in an hour.
+    pub(crate) max_per_hour: Option<NonZeroU32>,
+}
+
+/// What answers for a session.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct Session {
+    /// The program and its arguments.
+    #[serde(deserialize_with = "command")]
+    pub(crate) command: Vec<String>,
+    /// How long it may take.
+    #[serde(default, deserialize_with = "duration")]
+    pub(crate) timeout: Option<Duration>,
+    /// The longest answer, in bytes.
+    #[serde(default)]
+    pub(crate) max_answer_bytes: Option<NonZeroU32>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Gateway {
+    #[serde(rename = "enabled")]
+    _enabled: bool,
+    #[serde(rename = "session")]
+    _session: SessionName,
+    #[serde(rename = "capabilities")]
+    _capabilities: Vec<Capability>,
+}
+
+/// Whether a text is a host's name or address and a port: `dht.example.org:49737`, `127.0.0.1:49737`.
+pub(super) fn is_host_port(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty() && !host.contains(char::is_whitespace) && port.parse::<u16>().is_ok_and(|port| port != 0)
+    })
+}
+
+fn bootstrap<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
+    let nodes = Vec::<String>::deserialize(deserializer)?;
+    match nodes.iter().find(|node| !is_host_port(node)) {
+        Some(node) => Err(D::Error::custom(format!("{node:?} is not of the form \"host:port\""))),
+        None => Ok(Some(nodes)),
+    }
+}
+
+fn bind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<IpAddr>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let accepted = "an IP address such as \"0.0.0.0\" (every interface) or \"127.0.0.1\"";
+    text.parse().map(Some).map_err(|_| D::Error::custom(format!("{text:?} is not {accepted}")))
+}
+
+fn within<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    range: &RangeInclusive<u32>,
+    unit: &str,
+) -> Result<Option<u32>, D::Error> {
+    let number = u64::deserialize(deserializer)?;
+    u32::try_from(number).ok().filter(|number| range.contains(number)).map(Some).ok_or_else(|| {
+        D::Error::custom(format!("{number} is not a number of {unit} from {} to {}", range.start(), range.end()))
+    })
+}
+
+fn payload_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    within(deserializer, &PAYLOAD_SIZES, "bytes")
+}
+
+fn grace_hours<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    within(deserializer, &GRACE_HOURS, "hours")
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse_duration(&text).map(Some).map_err(|error| D::Error::custom(format!("{text:?}: {error}")))
+}
+
+fn command<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let words = Vec::<String>::deserialize(deserializer)?;
+    match words.first() {
+        Some(program) if !program.is_empty() => Ok(words),
+        _ => Err(D::Error::custom("a command is a list that starts with a program: [\"prog\", \"arg\"]")),
+    }
+}
+
+fn sessions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Session>, D::Error> {
+    let sessions = BTreeMap::<String, Session>::deserialize(deserializer)?;
+    for name in sessions.keys().filter(|name| *name != EVERY_SESSION) {
+        SessionName::new(name.as_str()).map_err(|error| D::Error::custom(format!("{name:?}: {error}")))?;
+    }
+    Ok(sessions)
+}

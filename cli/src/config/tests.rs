@@ -1,0 +1,121 @@
+use super::*;
+
+fn p2p(keys: &str) -> Result<Config, String> {
+    file::parse(&format!("{{\"plugins\":\n{{\"data\":{{\"p2p\":\n{{{keys}}}}}}}}}"))
+}
+
+fn refused(keys: &str) -> String {
+    p2p(keys).unwrap_err()
+}
+
+fn with_variable(name: &'static str, value: &'static str) -> Result<Config, Failure> {
+    let mut config = Config::default();
+    config.override_with(|asked| (asked == name).then(|| value.to_owned())).map(|()| config)
+}
+
+#[test]
+fn the_seeds_configuration_is_accepted() {
+    let seed = include_str!("../../tests/data/seed.md");
+    let block = seed.split("### Plugin Configuration").nth(1).and_then(|rest| rest.split("```").nth(1)).unwrap();
+    let config = file::parse(block.strip_prefix("json").unwrap()).unwrap();
+    assert_eq!(config.key_rotation_grace_hours, Some(24));
+    assert_eq!(config.max_payload_size, Some(1_048_576));
+    assert_eq!(config.rate_limit.injects.max_per_minute.map(u32::from), Some(10));
+    assert_eq!(config.rate_limit.claims.max_per_hour.map(u32::from), Some(20));
+    assert_eq!(config.rate_limit.logs, Rate::default());
+}
+
+#[test]
+fn our_own_keys_are_read() {
+    let config =
+        p2p(r#""bootstrap": ["127.0.0.1:49737", "dht.example.org:1"], "bind": "127.0.0.1", "ephemeralTtl": "30m",
+           "gateway": {"enabled": true, "session": "public", "capabilities": ["inject.limited"]},
+           "sessions": {"*": {"command": ["ai"]},
+                        "main": {"command": ["ai", "-q"], "timeout": "60s", "maxAnswerBytes": 1000}}"#)
+        .unwrap();
+    assert_eq!(config.bootstrap.as_deref(), Some(&["127.0.0.1:49737".to_owned(), "dht.example.org:1".to_owned()][..]));
+    assert_eq!(config.bind, Some([127, 0, 0, 1].into()));
+    assert_eq!(config.ephemeral_ttl, Some(Duration::from_secs(1800)));
+    assert_eq!(config.sessions["main"].command, ["ai", "-q"]);
+    assert_eq!(config.sessions["main"].timeout, Some(Duration::from_secs(60)));
+    assert_eq!(config.sessions[EVERY_SESSION].max_answer_bytes, None);
+}
+
+#[test]
+fn an_empty_file_object_sets_nothing() {
+    assert_eq!(file::parse("{}"), Ok(Config::default()));
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_line_and_the_accepted_ones() {
+    let fault = refused("\n\"maxPayload\": 5");
+    assert!(fault.starts_with("line 4, key plugins.data.p2p.maxPayload: unknown field `maxPayload`"), "{fault}");
+    assert!(fault.contains("`maxPayloadSize`") && fault.contains("`autoAccept`"), "{fault}");
+    let fault = file::parse("{\n\"plugin\": {}}").unwrap_err();
+    assert!(fault.starts_with("line 2, key plugin: ") && fault.contains("`plugins`"), "{fault}");
+}
+
+#[test]
+fn a_bad_value_is_named_with_its_line_its_key_and_what_is_accepted() {
+    for (keys, key, accepted) in [
+        ("\n\n\"uiPort\": \"x\"", "line 5, key plugins.data.p2p.uiPort: ", "u16"),
+        ("\"discoveryTrust\": \"full\"", "line 3, key plugins.data.p2p.discoveryTrust: ", "semi-trusted"),
+        ("\"autoAccept\": 1", "p2p.autoAccept: ", "boolean"),
+        ("\"keyRotationGraceHours\": 200", "p2p.keyRotationGraceHours: ", "hours from 0 to 168"),
+        ("\"maxPayloadSize\": 0", "p2p.maxPayloadSize: ", "bytes from 1 to 1048576"),
+        ("\"maxPayloadSize\": 2000000", "p2p.maxPayloadSize: ", "bytes from 1 to 1048576"),
+        ("\"rateLimit\": {\"logs\": {\"maxPerHour\": 0}}", "rateLimit.logs.maxPerHour: ", "nonzero"),
+        ("\"rateLimit\": {\"log\": {}}", "rateLimit.log: ", "`logs`"),
+        ("\"bootstrap\": [\"nowhere\"]", "p2p.bootstrap: ", "host:port"),
+        ("\"bind\": \"eth0\"", "p2p.bind: ", "0.0.0.0"),
+        ("\"ephemeralTtl\": \"1 hour\"", "p2p.ephemeralTtl: ", "24h"),
+        ("\"sessions\": {\"a\": {\"command\": []}}", "sessions.a.command: ", "starts with a program"),
+        ("\"sessions\": {\"a\": {}}", "p2p.sessions.a: ", "missing field `command`"),
+        ("\"sessions\": {\"\": {\"command\": [\"x\"]}}", "p2p.sessions: ", "must not be empty"),
+        ("\"gateway\": {\"enabled\": true, \"session\": \"*\", \"capabilities\": []}", "gateway.session: ", "name one"),
+    ] {
+        let fault = refused(keys);
+        assert!(fault.contains(key) && fault.contains(accepted), "{keys}: {fault}");
+    }
+}
+
+#[test]
+fn broken_json_is_named_with_its_line() {
+    let fault = file::parse("{\n\"plugins\": {,}\n}").unwrap_err();
+    assert!(fault.starts_with("line 2"), "{fault}");
+    assert!(file::parse("{}\n{}").unwrap_err().starts_with("line 2: trailing characters"));
+}
+
+#[test]
+fn variables_override_the_file() {
+    let config = with_variable("WOPR_P2P_BOOTSTRAP", "10.0.0.1:1, 10.0.0.2:2").unwrap();
+    assert_eq!(config.bootstrap, Some(vec!["10.0.0.1:1".to_owned(), "10.0.0.2:2".to_owned()]));
+    assert_eq!(with_variable("WOPR_P2P_MAX_PAYLOAD", "1000").unwrap().max_payload_size, Some(1000));
+    assert_eq!(with_variable("WOPR_P2P_KEY_GRACE_HOURS", "2").unwrap().key_rotation_grace_hours, Some(2));
+    assert_eq!(with_variable("WOPR_P2P_BOOTSTRAP", "").unwrap(), Config::default());
+}
+
+#[test]
+fn a_bad_variable_is_named_with_what_is_accepted() {
+    for (name, value, accepted) in [
+        ("WOPR_P2P_BOOTSTRAP", "10.0.0.1", "HOST:PORT"),
+        ("WOPR_P2P_MAX_PAYLOAD", "2000000", "1048576"),
+        ("WOPR_P2P_KEY_GRACE_HOURS", "a day", "168"),
+        ("WOPR_P2P_AUTO_ACCEPT", "yes", "true or false"),
+        ("WOPR_P2P_DISCOVERY_TRUST", "full", "semi-trusted"),
+    ] {
+        let failure = with_variable(name, value).unwrap_err();
+        assert!(failure.message.contains(name) && failure.message.contains(accepted), "{failure}");
+    }
+}
+
+#[test]
+fn the_file_of_the_home_is_read_and_its_faults_carry_the_path() {
+    let home = tempfile::tempdir().unwrap();
+    assert_eq!(Config::read(home.path(), |_| None), Ok(Config::default()));
+    std::fs::write(home.path().join(FILE), r#"{"plugins":{"data":{"p2p":{"keyRotationGraceHours":3}}}}"#).unwrap();
+    assert_eq!(Config::read(home.path(), |_| None).unwrap().key_rotation_grace_hours, Some(3));
+    std::fs::write(home.path().join(FILE), r#"{"plug":1}"#).unwrap();
+    let failure = Config::read(home.path(), |_| None).unwrap_err();
+    assert!(failure.message.contains(&home.path().join(FILE).display().to_string()), "{failure}");
+}
