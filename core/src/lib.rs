@@ -10,6 +10,7 @@ pub mod access;
 pub mod cipher;
 pub mod error;
 pub mod identity;
+pub mod invite;
 pub mod keys;
 pub mod rng;
 pub mod rotation;

@@ -2,4 +2,5 @@
 //!
 //! `signed` knows signed JSON objects (messages, invite tokens and rotation statements are such).
 
+pub(crate) mod members;
 pub mod signed;
