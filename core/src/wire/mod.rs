@@ -3,4 +3,5 @@
 //! `signed` knows signed JSON objects (messages, invite tokens and rotation statements are such).
 
 pub mod json;
+pub(crate) mod members;
 pub mod signed;
