@@ -162,14 +162,13 @@ impl Grants {
         Self { max, by_peer: BTreeMap::new(), peer_of: BTreeMap::new() }
     }
 
-    /// The grants that a document held; of two with one id, the later.
-    ///
-    /// # Errors
-    /// More than `max`.
-    pub fn load(max: usize, grants: impl IntoIterator<Item = Grant>) -> Result<Self, GrantsFull> {
+    /// The grants that a document held, even if they are more than `max`: the limit is for new ones. Of two with one id
+    /// the later counts.
+    #[must_use]
+    pub fn load(max: usize, grants: impl IntoIterator<Item = Grant>) -> Self {
         let mut table = Self::new(max);
-        grants.into_iter().try_for_each(|grant| table.insert(grant))?;
-        Ok(table)
+        grants.into_iter().for_each(|grant| table.put(grant));
+        table
     }
 
     /// Puts a grant in force. One with the same id is replaced.
@@ -177,12 +176,17 @@ impl Grants {
     /// # Errors
     /// The table is full; nothing changed.
     pub fn insert(&mut self, grant: Grant) -> Result<(), GrantsFull> {
-        if self.remove(&grant.id).is_none() && self.by_peer.len() >= self.max {
+        if self.by_peer.len() >= self.max && !self.peer_of.contains_key(&grant.id) {
             return Err(GrantsFull { max: self.max });
         }
+        self.put(grant);
+        Ok(())
+    }
+
+    fn put(&mut self, grant: Grant) {
+        self.remove(&grant.id);
         self.peer_of.insert(grant.id, grant.peer);
         self.by_peer.insert((grant.peer, grant.id), grant);
-        Ok(())
     }
 
     /// Ends one grant.
