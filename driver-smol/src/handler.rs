@@ -130,7 +130,7 @@ impl Handlers {
     }
 }
 
-/// Why a command gave no answer, for the owner. The asker hears less: see [`HandlerError::to_peer`].
+/// Why a command gave no answer, for the owner. The asker hears less: it becomes an [`AskFailed`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HandlerError {
     /// The session has no command, and there is no default.
@@ -191,19 +191,17 @@ pub enum HandlerError {
     },
 }
 
-impl HandlerError {
-    /// What the node needs to know of it, for the asker.
-    #[must_use]
-    pub const fn to_peer(&self) -> AskFailed {
-        match self {
-            Self::NoHandler { .. } => AskFailed::NoHandler,
-            Self::TimedOut { .. } => AskFailed::TimedOut,
-            Self::AnswerTooLong { .. } => AskFailed::AnswerTooLong,
-            Self::NotStarted { .. }
-            | Self::Failed { .. }
-            | Self::Killed { .. }
-            | Self::NotUtf8 { .. }
-            | Self::Broken { .. } => AskFailed::Died,
+impl From<&HandlerError> for AskFailed {
+    fn from(error: &HandlerError) -> Self {
+        match error {
+            HandlerError::NoHandler { .. } => Self::NoHandler,
+            HandlerError::TimedOut { .. } => Self::TimedOut,
+            HandlerError::AnswerTooLong { .. } => Self::AnswerTooLong,
+            HandlerError::NotStarted { .. }
+            | HandlerError::Failed { .. }
+            | HandlerError::Killed { .. }
+            | HandlerError::NotUtf8 { .. }
+            | HandlerError::Broken { .. } => Self::Died,
         }
     }
 }

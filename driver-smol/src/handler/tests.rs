@@ -116,14 +116,17 @@ fn each_session_has_its_own_command() {
 fn a_session_without_a_command_is_reported() {
     let handlers = Handlers::new(SessionReader::new(&Home::at("/home/of/wopr").unwrap()));
     let error = block_on(handlers.ask(question(""))).unwrap_err();
-    assert_eq!(error.to_peer(), AskFailed::NoHandler);
+    assert_eq!(AskFailed::from(&error), AskFailed::NoHandler);
     assert!(error.to_string().contains("\"My session\""), "{error}");
 }
 
 #[test]
 fn a_command_that_does_not_exist_is_named() {
     let error = ask(Handler::new("/no/such/program", [""; 0]), "").unwrap_err();
-    assert!(matches!(error, HandlerError::NotStarted { .. }) && error.to_peer() == AskFailed::Died, "{error:?}");
+    assert!(
+        matches!(error, HandlerError::NotStarted { .. }) && AskFailed::from(&error) == AskFailed::Died,
+        "{error:?}"
+    );
     assert!(error.to_string().contains("\"/no/such/program\""), "{error}");
 }
 
@@ -139,19 +142,22 @@ fn a_status_that_is_not_0_is_a_failure_and_no_answer() {
     let error = ask(sh("echo half an answer; echo 'no \x1b[31mmodel' >&2; exit 7"), "").unwrap_err();
     let HandlerError::Failed { code: 7, stderr, .. } = &error else { panic!("{error:?}") };
     assert_eq!(stderr, "no \u{fffd}[31mmodel");
-    assert_eq!(error.to_peer(), AskFailed::Died);
+    assert_eq!(AskFailed::from(&error), AskFailed::Died);
 }
 
 #[test]
 fn a_signal_is_a_failure_and_no_answer() {
     let error = ask(sh("echo half an answer; kill -9 $$"), "").unwrap_err();
-    assert!(matches!(error, HandlerError::Killed { signal: 9, .. }) && error.to_peer() == AskFailed::Died, "{error:?}");
+    assert!(
+        matches!(error, HandlerError::Killed { signal: 9, .. }) && AskFailed::from(&error) == AskFailed::Died,
+        "{error:?}"
+    );
 }
 
 #[test]
 fn an_answer_that_is_not_utf_8_is_a_failure() {
     let error = ask(sh("printf 'a\\377'"), "").unwrap_err();
-    assert!(matches!(error, HandlerError::NotUtf8 { .. }) && error.to_peer() == AskFailed::Died, "{error:?}");
+    assert!(matches!(error, HandlerError::NotUtf8 { .. }) && AskFailed::from(&error) == AskFailed::Died, "{error:?}");
 }
 
 #[test]
@@ -161,7 +167,7 @@ fn an_answer_may_be_as_long_as_the_limit_and_no_longer() {
     for script in ["head -c 100001 /dev/zero", "yes"] {
         let error = limited(script).unwrap_err();
         assert!(matches!(error, HandlerError::AnswerTooLong { max_answer: 100_000, .. }), "{error:?}");
-        assert_eq!(error.to_peer(), AskFailed::AnswerTooLong);
+        assert_eq!(AskFailed::from(&error), AskFailed::AnswerTooLong);
     }
 }
 
@@ -185,7 +191,10 @@ fn a_command_that_takes_too_long_is_killed_with_all_it_started() {
     // Shorter than the sleeps, long enough for a shell to start.
     let handler = Handler { timeout: Duration::from_secs(2), ..sh(&script) };
     let error = ask(handler, "").unwrap_err();
-    assert!(matches!(error, HandlerError::TimedOut { .. }) && error.to_peer() == AskFailed::TimedOut, "{error:?}");
+    assert!(
+        matches!(error, HandlerError::TimedOut { .. }) && AskFailed::from(&error) == AskFailed::TimedOut,
+        "{error:?}"
+    );
     // The pipe ends: nobody has it open any more.
     assert_eq!(reader.join().unwrap(), "up\n");
 }
