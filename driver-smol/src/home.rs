@@ -77,7 +77,7 @@ impl Home {
         }
         let lock = self.take_lock()?;
         self.check_format()?;
-        Ok(HomeLock { home: self.clone(), _lock: lock })
+        Ok(HomeLock { home: self.clone(), lock })
     }
 
     fn take_lock(&self) -> Result<File, HomeError> {
@@ -130,8 +130,7 @@ impl Home {
 #[derive(Debug)]
 pub struct HomeLock {
     home: Home,
-    /// Closing the file ends the lock.
-    _lock: File,
+    lock: File,
 }
 
 impl HomeLock {
@@ -139,6 +138,13 @@ impl HomeLock {
     #[must_use]
     pub const fn home(&self) -> &Home {
         &self.home
+    }
+}
+
+impl Drop for HomeLock {
+    fn drop(&mut self) {
+        // Closing the file would do, but a process that is being started still has a copy of it for a moment.
+        self.lock.unlock().ok();
     }
 }
 

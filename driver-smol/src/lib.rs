@@ -5,6 +5,7 @@ pub mod core_types;
 pub mod crash;
 pub mod disk;
 pub mod file;
+pub mod handler;
 pub mod home;
 pub mod session_file;
 pub mod store;
