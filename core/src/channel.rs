@@ -156,7 +156,8 @@ impl Channel {
         remote_static: EncryptKey,
         payload: &str,
     ) -> Result<String, CipherError> {
-        self.with_request_key(identity, Some(remote_static), |key| key.open(payload)).and_then(into_text)
+        self.with_request_key(identity, Some(remote_static), |key| key.open(payload))
+            .and_then(|bytes| into_text(&bytes))
     }
 
     /// Encrypts an answer's text under a fresh ephemeral key.
@@ -181,14 +182,17 @@ impl Channel {
         &self,
         identity: &Identity,
         sealed: &Sealed,
-        remote_static: EncryptKey,
+        remote_static: Option<EncryptKey>,
     ) -> Result<String, CipherError> {
         let key = match sealed.ephemeral {
             Some(ephemeral) if self.version >= 2 => PayloadKey::agree(self.ephemeral.secret(), &ephemeral)?,
-            None if self.version < 2 => PayloadKey::agree(identity.encrypt_secret(), &remote_static)?,
-            _ => return Err(CipherError::WrongKey),
+            None if self.version < 2 => {
+                let remote = remote_static.ok_or(CipherError::NoKey)?;
+                PayloadKey::agree(identity.encrypt_secret(), &remote)?
+            }
+            _ => return Err(CipherError::NoKey),
         };
-        key.open(&sealed.payload).and_then(into_text)
+        key.open(&sealed.payload).and_then(|bytes| into_text(&bytes))
     }
 
     /// A signed line.
@@ -226,6 +230,6 @@ impl Channel {
 }
 
 /// The original replaces what is not UTF-8; we refuse it, since nobody signed the replacement.
-fn into_text(bytes: Vec<u8>) -> Result<String, CipherError> {
-    String::from_utf8(bytes).map_err(|_| CipherError::NotText)
+fn into_text(bytes: &[u8]) -> Result<String, CipherError> {
+    core::str::from_utf8(bytes).map(ToString::to_string).map_err(|_| CipherError::NotText)
 }

@@ -24,6 +24,12 @@ mod tests;
 const IV_LEN: usize = 12;
 const HEADER_LEN: usize = IV_LEN + 16;
 
+/// The length of the payload of a text of `len` bytes, in bytes of base64.
+#[must_use]
+pub const fn payload_len(len: usize) -> usize {
+    (HEADER_LEN + len).div_ceil(3) * 4
+}
+
 /// Why a payload was not opened, or no key was made for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CipherError {
@@ -35,6 +41,10 @@ pub enum CipherError {
     TooShort,
     /// The tag does not fit: another key, or the payload was changed on its way.
     NotAuthentic,
+    /// The text inside is not UTF-8.
+    NotText,
+    /// The other side's key is not known: an ephemeral key of protocol 2, or the static one of protocol 1.
+    NoKey,
 }
 
 impl fmt::Display for CipherError {
@@ -44,6 +54,8 @@ impl fmt::Display for CipherError {
             Self::NotBase64 => "the payload is not standard base64 with padding",
             Self::TooShort => "the payload is shorter than its IV and tag (28 bytes)",
             Self::NotAuthentic => "the payload was changed on its way or encrypted for another key",
+            Self::NotText => "the text in the payload is not UTF-8",
+            Self::NoKey => "the other side's encryption key is not known",
         })
     }
 }

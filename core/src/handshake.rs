@@ -22,7 +22,7 @@ use crate::wire::json::{Received, encode};
 const VERSIONS: [u8; 2] = [2, 1];
 
 /// The reason the original gives, and expects, when no version fits.
-pub const NO_COMMON_VERSION: &str = "no common protocol version";
+pub(crate) const NO_COMMON_VERSION: &str = "no common protocol version";
 
 /// A dialler that has said hello and waits for the answer.
 pub(crate) struct Dialler {
@@ -50,11 +50,6 @@ impl Dialler {
         let line = encode(&Message { header, body: Body::Hello(hello) }, |bytes| identity.sign(bytes));
         let local = identity.public_key();
         (Self { local, expected, nonce, ephemeral, min_version: config.min_version }, line)
-    }
-
-    /// The key this stream must prove to hold.
-    pub(crate) fn expected(&self) -> &VerifyingKey {
-        &self.expected
     }
 
     /// Reads the listener's answer.
@@ -86,7 +81,16 @@ impl Dialler {
         if ack.version >= 2 && ack.ephemeral.is_none() {
             return Err(DialFault::Imposter);
         }
-        Ok(Channel::new(Side::Dialler, self.local, self.expected, ack.version, self.ephemeral, ack.ephemeral, bound, now))
+        Ok(Channel::new(
+            Side::Dialler,
+            self.local,
+            self.expected,
+            ack.version,
+            self.ephemeral,
+            ack.ephemeral,
+            bound,
+            now,
+        ))
     }
 }
 
@@ -167,7 +171,6 @@ pub(crate) fn answer(
     };
     let line = encode(&Message { header: own, body: Body::HelloAck(ack) }, |bytes| identity.sign(bytes));
     let bound = extended.then_some(own.nonce);
-    let channel =
-        Channel::new(Side::Listener, own.from, remote, version, ephemeral, body.ephemeral, bound, now);
+    let channel = Channel::new(Side::Listener, own.from, remote, version, ephemeral, body.ephemeral, bound, now);
     Ok(Greeting::Welcome(line, channel))
 }

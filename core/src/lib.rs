@@ -81,7 +81,7 @@ pub mod wire;
 pub use self::config::Config;
 pub use self::event::Event;
 pub use self::node::{
-    AskFailed, AskId, Command, CommandError, CommandId, DialEnd, DialId, Document, DocumentWrite, EntryKind, Input, Node,
-    Output, Question, Reply, SessionEntry, StartError, Stored, StreamId, StreamOrigin, TransportKey, WriteFailed,
+    AskFailed, AskId, Command, CommandError, CommandId, DialEnd, DialId, Document, DocumentWrite, EntryKind, Input,
+    Node, Output, Question, Reply, SessionEntry, StartError, Stored, StreamId, StreamOrigin, TransportKey, WriteFailed,
     WriteId,
 };

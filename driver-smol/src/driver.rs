@@ -13,7 +13,7 @@ use smol::channel::{Receiver, Sender, bounded};
 use smol::{Task, Timer, future};
 use wopr_p2p_core::keys::{PublicKey, Topic};
 use wopr_p2p_core::node::Snapshot;
-use wopr_p2p_core::rate::RateStatus;
+use wopr_p2p_core::rate::Standing;
 use wopr_p2p_core::time::Now;
 use wopr_p2p_core::{
     AskFailed, AskId, Command, CommandError, CommandId, Config, DialEnd, DialId, Document, Event, Input, Node, Output,
@@ -157,8 +157,8 @@ impl Driver {
     }
 
     /// How much of its limits a peer has used; `None` if the node has stopped.
-    pub async fn rate_status(&self, peer: PublicKey) -> Option<RateStatus> {
-        self.look(move |node, now| node.rate_status(&peer, now)).await
+    pub async fn standing(&self, peer: PublicKey) -> Option<Vec<Standing>> {
+        self.look(move |node, now| node.standing(&peer, now)).await
     }
 
     /// Events from now on. A subscriber that is too slow misses some.

@@ -15,13 +15,14 @@ use super::{
 };
 use crate::access::{Capability, SessionSet};
 use crate::config::Config;
+use crate::error::StateError;
 use crate::event::{Event, RejectReason};
 use crate::grant::{Grant, Grants};
 use crate::identity::IdentityFile;
 use crate::invite::{InviteSummary, Invites};
 use crate::keys::{EncryptKey, Nonce, PublicKey};
 use crate::message::{Ack, Body};
-use crate::peer::{Opened, Peers, RotateOutcome, RotateRefused};
+use crate::peer::{Opened, Peer, Peers, RotateOutcome, RotateRefused, Rotation};
 use crate::rotation::RotationStatement;
 use crate::time::{Now, WallTime};
 
@@ -35,28 +36,57 @@ pub(super) struct Access {
 
 impl Access {
     pub(super) fn load(config: &Config, access: Option<&[u8]>, peers: Option<&[u8]>) -> Result<Self, StartError> {
-        let mut loaded = Self {
-            peers: Peers::new(config.max_peers),
-            grants: Grants::new(config.max_grants),
-            invites: Invites::new(config.max_invites),
-        };
-        if let Some(json) = peers {
-            loaded.peers = Peers::from_json(json, config.max_peers)
-                .map_err(|error| StartError::Damaged(Document::Peers, error))?;
-        }
-        if let Some(json) = access {
-            let damaged = |error| StartError::Damaged(Document::Access, error);
-            (loaded.grants, loaded.invites) = crate::grant::access_from_json(json, config).map_err(damaged)?;
-        }
-        Ok(loaded)
+        let peers: PeersFile = read(Document::Peers, peers)?;
+        let access: AccessFile = read(Document::Access, access)?;
+        let peers = Peers::load(config.max_peers, peers.peers);
+        Ok(Self {
+            peers: peers.map_err(|error| StartError::Damaged(Document::Peers, error))?,
+            grants: Grants::load(config.max_grants, access.grants),
+            invites: access.invites,
+        })
     }
 
+    /// The document's bytes. Writing to memory cannot fail, and none of the types refuses to be written.
     fn to_json(&self, document: Document) -> Vec<u8> {
         match document {
-            Document::Peers => self.peers.to_json(),
-            _ => crate::grant::access_to_json(&self.grants, &self.invites),
+            Document::Peers => serde_json::to_vec(&PeersOut { peers: &self.peers }),
+            _ => serde_json::to_vec(&AccessOut { grants: &self.grants, invites: &self.invites }),
         }
+        .unwrap_or_default()
     }
+}
+
+#[derive(Default, serde::Deserialize)]
+struct PeersFile {
+    peers: Vec<Peer>,
+}
+
+#[derive(serde::Serialize)]
+struct PeersOut<'a> {
+    peers: &'a Peers,
+}
+
+#[derive(Default, serde::Deserialize)]
+struct AccessFile {
+    grants: Vec<Grant>,
+    invites: Invites,
+}
+
+#[derive(serde::Serialize)]
+struct AccessOut<'a> {
+    grants: &'a Grants,
+    invites: &'a Invites,
+}
+
+fn read<T: Default + serde::de::DeserializeOwned>(document: Document, json: Option<&[u8]>) -> Result<T, StartError> {
+    let Some(json) = json else {
+        return Ok(T::default());
+    };
+    serde_json::from_slice(json).map_err(|error| {
+        let document_name = document.file_name();
+        let (line, column) = (error.line(), error.column());
+        StartError::Damaged(document, StateError::Malformed { document: document_name, line, column })
+    })
 }
 
 /// A change and what becomes of it once it is stored.
@@ -107,9 +137,14 @@ enum Then {
 /// A change that is not to be made.
 enum Refusal {
     Command(CommandId, CommandError),
-    Peer { stream: StreamId, re: Nonce, reason: RejectReason, words: String },
-    /// Nothing to store: answer as if it were.
-    Done(Then),
+    Peer {
+        stream: StreamId,
+        re: Nonce,
+        reason: RejectReason,
+        words: String,
+    },
+    /// Nothing to store, and the answer has been given.
+    Answered,
 }
 
 impl Node {
@@ -149,7 +184,7 @@ impl Node {
                 Err(Refusal::Peer { stream, re, reason, words }) => {
                     self.refuse(stream, Some(re), None, reason, &words, now);
                 }
-                Err(Refusal::Done(then)) => self.changed(then, now),
+                Err(Refusal::Answered) => {}
             }
         }
     }
@@ -160,19 +195,22 @@ impl Node {
         let both = [Document::Peers, Document::Access];
         let (documents, then) = match change {
             Change::Grant { command, grant } => {
-                let full = |field| Refusal::Command(command, CommandError::LimitReached(field));
-                next.peers.add(grant.peer, None, now.wall).map_err(|_| full("max_peers"))?;
-                next.grants.insert(grant.clone()).map_err(|_| full("max_grants"))?;
+                let refuse = |error| Refusal::Command(command, error);
+                next.peers.add(grant.peer, now.wall).map_err(|error| refuse(error.into()))?;
+                next.peers.restore(&grant.peer);
+                let inserted = next.grants.insert(grant.clone());
+                inserted.map_err(|_| refuse(CommandError::LimitReached("max_grants")))?;
                 (both.to_vec(), Then::Granted { command, grant })
             }
             Change::Invite { command, invite, token } => {
-                let issued = next.invites.issue(invite.clone());
+                let issued = next.invites.issue(invite.clone(), self.config.max_invites);
                 issued.map_err(|_| Refusal::Command(command, CommandError::LimitReached("max_invites")))?;
                 let reply = Ok(Reply::InviteCreated { token, invite });
                 (alloc::vec![Document::Access], Then::Finish { command: Some(command), reply })
             }
             Change::Name { command, peer, name } => {
-                let named = next.peers.set_name(&peer, &name, now.wall).map_err(|error| Refusal::Command(command, error.into()))?;
+                let named =
+                    next.peers.set_name(&peer, &name).map_err(|error| Refusal::Command(command, error.into()))?;
                 let reply = Ok(Reply::Named(named.clone()));
                 (alloc::vec![Document::Peers], Then::Finish { command: Some(command), reply })
             }
@@ -186,9 +224,9 @@ impl Node {
             }
             Change::Opened { command, peer, encrypt_key, opened } => {
                 let (sessions, capabilities) = (opened.sessions.clone(), opened.capabilities.clone());
-                next.peers
-                    .open(peer, encrypt_key, opened, now.wall)
-                    .map_err(|_| Refusal::Command(command, CommandError::LimitReached("max_peers")))?;
+                next.peers.add(peer, now.wall).map_err(|error| Refusal::Command(command, error.into()))?;
+                next.peers.set_encrypt_key(&peer, encrypt_key);
+                next.peers.open(&peer, opened);
                 (alloc::vec![Document::Peers], Then::Opened { command, peer, sessions, capabilities })
             }
             Change::OwnRotation { command, next } => {
@@ -234,9 +272,10 @@ impl Node {
             expires: None,
             invite: Some(nonce),
         };
-        let full = || refuse("too many peers".to_string());
-        next.peers.add(peer, Some(encrypt_key), now.wall).map_err(|_| full())?;
-        next.grants.insert(grant.clone()).map_err(|_| full())?;
+        next.peers.add(peer, now.wall).map_err(|_| refuse("claim failed".to_string()))?;
+        next.peers.restore(&peer);
+        next.peers.set_encrypt_key(&peer, encrypt_key);
+        next.grants.insert(grant.clone()).map_err(|_| refuse("claim failed".to_string()))?;
         Ok(Then::Claimed { stream, re, peer, grant })
     }
 
@@ -249,16 +288,16 @@ impl Node {
         until: WallTime,
         now: Now,
     ) -> Result<Then, Refusal> {
-        let then = |statement| Then::PeerRotated { stream, re, statement, until };
-        match next.peers.rotate(&statement, until, now.wall) {
+        let RotationStatement { old, new, new_encrypt, reason, .. } = statement;
+        match next.peers.rotate(&Rotation { old, new, new_encrypt, reason, valid_until: until }, now.wall) {
             Ok(RotateOutcome::Moved) => {
                 next.grants.rekey(&statement.old, &statement.new);
-                Ok(then(statement))
+                Ok(Then::PeerRotated { stream, re, statement, until })
             }
             // Told before: the peer did not hear our acknowledgement.
             Ok(RotateOutcome::AlreadyDone) => {
-                Err(Refusal::Done(Then::Finish { command: None, reply: Err(CommandError::Cancelled) }))
-                    .inspect_err(|_: &Refusal| self.acknowledge(stream, re, now))
+                self.acknowledge(stream, re, now);
+                Err(Refusal::Answered)
             }
             Err(refused) => {
                 if let RotateRefused::Conflict { known } = refused {

@@ -14,7 +14,7 @@ use crate::grant::Grant;
 use crate::invite::{InviteState, InviteSummary, InviteToken};
 use crate::keys::{Nonce, PublicKey};
 use crate::message::{Claim, Header, RequestId};
-use crate::peer::PeerRef;
+use crate::peer::{PeerRef, ResolveError};
 use crate::time::Now;
 
 impl Node {
@@ -86,13 +86,13 @@ impl Node {
 
     /// The key of a peer we know, under which it acts now.
     fn known(&self, peer: &PeerRef) -> Result<PublicKey, CommandError> {
-        Ok(self.access.peers.resolve(peer)?.key)
+        Ok(self.access.peers.resolve(peer).map_err(CommandError::Unresolved)?.key)
     }
 
     /// The key of a peer that may be unknown, if it was given in full.
     fn target(&self, peer: &PeerRef, now: Now) -> Result<PublicKey, CommandError> {
         let key = match (self.known(peer), peer) {
-            (Err(CommandError::UnknownPeer(_)), PeerRef::Key(key)) => self.acting(*key, now),
+            (Err(CommandError::Unresolved(ResolveError::Unknown(_))), PeerRef::Key(key)) => self.acting(*key, now),
             (known, _) => known?,
         };
         if self.identity.find(&key).is_some() {
@@ -114,7 +114,7 @@ impl Node {
     fn claim(&mut self, command: CommandId, text: String, timeout: Duration, now: Now) -> Result<(), CommandError> {
         let token = InviteToken::parse(&text).map_err(CommandError::BadInvite)?;
         if token.is_expired(now.wall) {
-            return Err(CommandError::BadInvite(crate::invite::InviteError::Expired));
+            return Err(CommandError::InviteExpired(token.expires));
         }
         if self.identity.find(&token.issuer).is_some() {
             return Err(CommandError::OwnInvite);
@@ -153,7 +153,7 @@ impl Node {
             expires,
             nonce,
         };
-        let text = token.to_token(identity);
+        let text = token.to_token(identity).map_err(CommandError::BadInvite)?;
         let state = InviteState::Open;
         let invite = InviteSummary { nonce, subject, sessions, capabilities, created: now.wall, expires, state };
         self.change(Change::Invite { command, invite, token: text }, now);
@@ -166,7 +166,7 @@ impl Node {
             Err(_) => InviteToken::parse(invite).map_err(CommandError::BadInvite)?.nonce,
         };
         let revoked = self.take_away(|access| access.invites.revoke(&nonce, now.wall).cloned());
-        let reply = Reply::InviteRevoked(revoked.ok_or(CommandError::NoSuchInvite)?);
+        let reply = Reply::InviteRevoked(revoked.map_err(CommandError::NotRevoked)?);
         let documents = Vec::from([Document::Access]);
         self.change(Change::Persist { command: Some((command, reply)), documents }, now);
         Ok(())
@@ -259,20 +259,4 @@ fn non_empty(capabilities: Vec<Capability>) -> Result<Vec<Capability>, CommandEr
         return Err(CommandError::BadAccess(crate::access::AccessError::BadCapability));
     }
     Ok(capabilities)
-}
-
-impl From<crate::peer::ResolveError> for CommandError {
-    fn from(error: crate::peer::ResolveError) -> Self {
-        match error {
-            crate::peer::ResolveError::Unknown(text) => Self::UnknownPeer(text),
-            crate::peer::ResolveError::Ambiguous(keys) => Self::AmbiguousPeer(keys),
-        }
-    }
-}
-
-/// The name of a session that the owner typed.
-impl From<crate::access::AccessError> for CommandError {
-    fn from(error: crate::access::AccessError) -> Self {
-        Self::BadAccess(error)
-    }
 }

@@ -1,40 +1,41 @@
 //! Why a command of the owner did not succeed, by blame: the owner's input, the peer's verdict, the network, our disk.
 
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::fmt;
 
 use crate::access::AccessError;
-use crate::invite::InviteError;
+use crate::invite::{InviteError, RevokeRefused};
 use crate::keys::{KeyError, PublicKey};
+use crate::peer::{AddError, ResolveError, SetNameError};
+use crate::time::WallTime;
 
 /// Why a command did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommandError {
-    /// No peer has this name, short id or key.
-    UnknownPeer(String),
-    /// Several peers share this short id.
-    AmbiguousPeer(Vec<PublicKey>),
+    /// The text names no peer, or several.
+    Unresolved(ResolveError),
+    /// The peer cannot be added.
+    NotAdded(AddError),
     /// The key in the command cannot be used.
     BadKey(KeyError),
     /// The peer is this node itself.
     OwnKey,
-    /// The name belongs to another peer.
-    NameTaken(PublicKey),
-    /// The name cannot be used; the text says why.
-    BadName(&'static str),
+    /// The name cannot be given.
+    NotNamed(SetNameError),
     /// A word of access is wrong.
     BadAccess(AccessError),
-    /// The token cannot be read, or has expired.
+    /// The token cannot be read.
     BadInvite(InviteError),
+    /// The token could be claimed until then.
+    InviteExpired(WallTime),
     /// The token is for somebody else's key.
     InviteForAnother(PublicKey),
     /// The token is our own.
     OwnInvite,
     /// No grant has this id, or this peer has none that covers the session.
     NoSuchGrant,
-    /// No invite of ours has this nonce.
-    NoSuchInvite,
+    /// The invite cannot be taken back.
+    NotRevoked(RevokeRefused),
     /// The message is longer than the peer would take.
     PayloadTooLarge {
         /// Its encrypted, encoded length in bytes.
@@ -75,18 +76,18 @@ pub enum CommandError {
 impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnknownPeer(text) => write!(f, "no peer is known as \"{text}\""),
-            Self::AmbiguousPeer(keys) => write!(f, "{} peers share this short id", keys.len()),
+            Self::Unresolved(error) => error.fmt(f),
+            Self::NotAdded(error) => error.fmt(f),
             Self::BadKey(error) => error.fmt(f),
             Self::OwnKey => f.write_str("this is the node's own key"),
-            Self::NameTaken(peer) => write!(f, "the name belongs to {}", peer.short_id()),
-            Self::BadName(why) => f.write_str(why),
+            Self::NotNamed(error) => error.fmt(f),
             Self::BadAccess(error) => error.fmt(f),
             Self::BadInvite(error) => error.fmt(f),
+            Self::InviteExpired(_) => f.write_str("the token has expired"),
             Self::InviteForAnother(subject) => write!(f, "the token is for {}, not for this node", subject.short_id()),
             Self::OwnInvite => f.write_str("the token was issued by this node"),
             Self::NoSuchGrant => f.write_str("there is no such grant"),
-            Self::NoSuchInvite => f.write_str("this node issued no such invite"),
+            Self::NotRevoked(error) => error.fmt(f),
             Self::PayloadTooLarge { size, limit } => {
                 write!(f, "payload too large: {size} bytes exceeds {limit} limit")
             }
@@ -106,3 +107,15 @@ impl fmt::Display for CommandError {
 }
 
 impl core::error::Error for CommandError {}
+
+impl From<AddError> for CommandError {
+    fn from(error: AddError) -> Self {
+        Self::NotAdded(error)
+    }
+}
+
+impl From<SetNameError> for CommandError {
+    fn from(error: SetNameError) -> Self {
+        Self::NotNamed(error)
+    }
+}

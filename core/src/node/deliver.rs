@@ -74,8 +74,7 @@ impl Node {
             Kind::Inject { .. } => EntryKind::Question,
         };
         let from = self.display_name(&delivery.peer);
-        let entry =
-            SessionEntry { at: now.wall, from, kind, content: delivery.text.clone(), peer: delivery.peer };
+        let entry = SessionEntry { at: now.wall, from, kind, content: delivery.text.clone(), peer: delivery.peer };
         self.record(delivery.session.clone(), entry, AfterWrite::Record(delivery));
     }
 
@@ -91,7 +90,12 @@ impl Node {
             Kind::Log => {
                 self.served(delivery.stream);
                 let session = Some(delivery.session);
-                self.answer(delivery.stream, delivery.nonce, |re| Body::Ack(Ack { encrypt_key: None, session, re }), now);
+                self.answer(
+                    delivery.stream,
+                    delivery.nonce,
+                    |re| Body::Ack(Ack { encrypt_key: None, session, re }),
+                    now,
+                );
             }
             Kind::Inject { .. } => self.ask(delivery, now),
         }
@@ -120,10 +124,7 @@ impl Node {
 
     fn trust(&self, delivery: &Delivery, now: Now) -> Option<crate::access::TrustLevel> {
         let needs = crate::grant::Needs::Inject;
-        self.access
-            .grants
-            .authorise(&delivery.peer, &delivery.session, needs, now.wall)
-            .map(|grant| grant.trust)
+        self.access.grants.authorise(&delivery.peer, &delivery.session, needs, now.wall).map(|grant| grant.trust)
     }
 
     pub(super) fn answered(&mut self, id: AskId, result: Result<String, AskFailed>, now: Now) {
@@ -174,9 +175,9 @@ impl Node {
         if sealed.payload.len() > self.config.max_payload {
             return self.refuse_delivery(&delivery, RejectReason::PayloadTooLarge, now);
         }
-        let (encrypt_key, request_id) = (identity.encrypt_key(), request.clone());
+        let (encrypt_key, request_id) = (Some(identity.encrypt_key()), request.clone());
         self.served(delivery.stream);
-        let session = delivery.session.clone();
+        let session = Some(delivery.session.clone());
         let response = |re| {
             let (ephemeral, payload) = (sealed.ephemeral, sealed.payload);
             Body::Response(Response { v: 2, encrypt_key, ephemeral, session, payload, request_id, re })

@@ -5,6 +5,7 @@
 
 use alloc::string::String;
 use alloc::vec;
+use alloc::vec::Vec;
 
 use super::stream::Phase;
 use super::{CommandError, DialEnd, DialId, Node, Output, StreamId, TransportKey};
@@ -157,7 +158,7 @@ impl Node {
 
     /// Ends the searches that nothing waits for any more.
     pub(super) fn stop_unwanted_dials(&mut self, now: Now) {
-        let unwanted: alloc::vec::Vec<_> = self
+        let unwanted: Vec<_> = self
             .dials
             .iter()
             .filter(|(_, dial)| {
@@ -177,7 +178,7 @@ impl Node {
         if matches!(dial.stage, Stage::Searching) {
             self.outputs.push_back(Output::StopDial { dial: id });
         }
-        let open: alloc::vec::Vec<_> = self
+        let open: Vec<_> = self
             .streams
             .iter()
             .filter(|(_, stream)| matches!(&stream.phase, Phase::AwaitAck(of, _) if *of == id))

@@ -7,10 +7,9 @@ use core::time::Duration;
 
 use zeroize::Zeroizing;
 
-
 use super::CommandError;
-use crate::event::Event;
 use crate::access::{Capability, SessionName, SessionSet, TrustLevel};
+use crate::event::Event;
 use crate::grant::Grant;
 
 use crate::invite::InviteSummary;

@@ -134,10 +134,8 @@ impl Node {
         };
         let access = Access::load(&config, stored.access.as_deref(), stored.peers.as_deref())?;
         let limits = match stored.limits {
-            Some(json) => {
-                RateLimiter::from_json(config.rates.clone(), &json, now).map_err(damaged(Document::Limits))?
-            }
-            None => RateLimiter::new(config.rates.clone()),
+            Some(json) => RateLimiter::from_json(config.rates, &json, now).map_err(damaged(Document::Limits))?,
+            None => RateLimiter::new(config.rates),
         };
         let replay = match stored.replay {
             Some(log) => ReplayWindow::load(config.replay_window, config.max_nonces, &log, now)
@@ -222,5 +220,4 @@ impl Node {
     fn event(&mut self, event: Event) {
         self.outputs.push_back(Output::Event(event));
     }
-
 }

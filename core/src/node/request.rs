@@ -34,11 +34,27 @@ pub(super) struct Request {
 
 /// What is asked, and for whom.
 pub(super) enum What {
-    Log { command: CommandId, session: SessionName, text: String },
-    Inject { command: CommandId, session: SessionName, text: String, request: RequestId },
-    Claim { command: CommandId, token: InviteToken, text: String },
+    Log {
+        command: CommandId,
+        session: SessionName,
+        text: String,
+    },
+    Inject {
+        command: CommandId,
+        session: SessionName,
+        text: String,
+        request: RequestId,
+    },
+    Claim {
+        command: CommandId,
+        token: InviteToken,
+        text: String,
+    },
     /// Tells the peer that `old` is followed by the key that asks.
-    Notice { old: PublicKey, statement: String },
+    Notice {
+        old: PublicKey,
+        statement: String,
+    },
 }
 
 impl What {
@@ -72,9 +88,11 @@ impl Node {
                 return self.dial(local, target, now);
             };
             // The original reads one message at a time: the others wait for its answer.
-            if self.streams.get(&stream).is_some_and(|s| {
-                !s.asked.is_empty() && !s.channel().is_some_and(Channel::is_bound)
-            }) {
+            if self
+                .streams
+                .get(&stream)
+                .is_some_and(|s| !s.asked.is_empty() && !s.channel().is_some_and(Channel::is_bound))
+            {
                 return;
             }
             if let Err(error) = self.send(number, stream, now) {
@@ -190,7 +208,9 @@ impl Node {
             (What::Log { .. }, Body::Ack(_)) => Ok(Reply::Logged),
             (What::Inject { request: wanted, .. }, Body::Response(response)) if response.request_id == *wanted => {
                 let sealed = Sealed { payload: response.payload, ephemeral: response.ephemeral };
-                self.open_response(id, &sealed, response.encrypt_key).map(Reply::Answer).ok_or(CommandError::BadAnswer(peer))
+                self.open_response(id, &sealed, response.encrypt_key)
+                    .map(Reply::Answer)
+                    .ok_or(CommandError::BadAnswer(peer))
             }
             (What::Claim { command, token, .. }, Body::Ack(ack)) => match ack.encrypt_key {
                 Some(encrypt_key) => {
@@ -206,7 +226,7 @@ impl Node {
         self.conclude(number, result, now);
     }
 
-    fn open_response(&self, id: StreamId, sealed: &Sealed, remote_static: EncryptKey) -> Option<String> {
+    fn open_response(&self, id: StreamId, sealed: &Sealed, remote_static: Option<EncryptKey>) -> Option<String> {
         let channel = self.streams.get(&id)?.channel()?;
         let identity = self.identity.find(&channel.local())?;
         channel.open_answer(identity, sealed, remote_static).ok()

@@ -50,13 +50,7 @@ impl Notices {
 }
 
 impl Node {
-    pub(super) fn rotate_keys(
-        &mut self,
-        command: CommandId,
-        reason: RotationReason,
-        wait: Option<Duration>,
-        now: Now,
-    ) {
+    pub(super) fn rotate_keys(&mut self, command: CommandId, reason: RotationReason, wait: Option<Duration>, now: Now) {
         if self.notices.waiting.is_some() {
             return self.finish(command, Err(CommandError::LimitReached("one rotation at a time")));
         }
@@ -112,7 +106,8 @@ impl Node {
 
     /// Plans to tell every peer of every key that is still in its grace period.
     pub(super) fn schedule_notices(&mut self, now: Now) {
-        let peers: Vec<PublicKey> = self.access.peers.iter().filter(|peer| !peer.revoked).map(|peer| peer.key).collect();
+        let peers: Vec<PublicKey> =
+            self.access.peers.iter().filter(|peer| peer.revoked.is_none()).map(|peer| peer.key).collect();
         for peer in peers {
             self.schedule_notices_for(peer, now);
         }
@@ -210,7 +205,7 @@ impl Node {
             return;
         };
         let words = "invalid key rotation";
-        let Ok(statement) = RotationStatement::parse_and_verify(&rotation.statement) else {
+        let Ok(statement) = RotationStatement::parse_and_verify(rotation.statement.as_bytes()) else {
             return self.refuse(id, Some(header.nonce), None, RejectReason::BadRotation, words, now);
         };
         // The handshake proved the new key; where both sides can, it also signs this very statement in this stream.

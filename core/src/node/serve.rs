@@ -44,7 +44,14 @@ impl Node {
             _ => (Action::Claim, None),
         };
         if !self.charge(self.subject(id, peer), action, now) {
-            return self.refuse(id, Some(message.header.nonce), session, RejectReason::RateLimited, "rate limited", now);
+            return self.refuse(
+                id,
+                Some(message.header.nonce),
+                session,
+                RejectReason::RateLimited,
+                "rate limited",
+                now,
+            );
         }
         if busy {
             let text = "too many requests at once";
@@ -101,7 +108,7 @@ impl Node {
             Err(ReplayError::TooOld | ReplayError::TooNew) => return Err(RejectReason::OutsideWindow),
             Err(ReplayError::Seen | ReplayError::BelowFloor) => return Err(RejectReason::Replayed),
         }
-        if self.limits.banned(&self.subject(id, peer), action, now).is_some() {
+        if self.limits.banned(self.subject(id, peer), action, now).is_some() {
             return Err(RejectReason::RateLimited);
         }
         Ok(())
@@ -162,7 +169,7 @@ impl Node {
             .peers
             .get(&peer)
             .is_some()
-            .then(|| self.replay.accept(header.from, header.nonce, header.ts, now.wall));
+            .then(|| self.replay.accept(&header.from, &header.nonce, header.ts, now.wall));
         if !self.authorised(&peer, &session, &kind, now) {
             if let Some(line) = journal {
                 self.append_journal(line, super::AfterWrite::Nothing(super::Document::Replay));

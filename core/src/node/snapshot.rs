@@ -7,7 +7,7 @@ use crate::grant::Grant;
 use crate::invite::InviteSummary;
 use crate::keys::{EncryptKey, PublicKey};
 use crate::peer::Peer;
-use crate::rate::{RateStatus, Subject};
+use crate::rate::{Standing, Subject};
 use crate::rotation::RotationReason;
 use crate::time::{Now, WallTime};
 
@@ -97,13 +97,13 @@ impl Node {
 
     /// How much of its limits a peer has used, and what it is banned from.
     #[must_use]
-    pub fn rate_status(&self, peer: &PublicKey, now: Now) -> RateStatus {
-        self.limits.status(&Subject::Peer(*peer), now)
+    pub fn standing(&self, peer: &PublicKey, now: Now) -> Vec<Standing> {
+        self.limits.status(Subject::Peer(*peer), now).collect()
     }
 
     /// Bytes held for streams that have not ended their line yet: what strangers can make us keep.
     #[must_use]
     pub fn buffered(&self) -> usize {
-        self.streams.values().map(|stream| stream.buffered()).sum()
+        self.streams.values().map(|stream| stream.lines.buffered()).sum()
     }
 }

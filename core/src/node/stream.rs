@@ -9,7 +9,7 @@ use crate::channel::{Channel, Side};
 use crate::config::Config;
 use crate::event::{Event, RejectReason};
 use crate::frame::LineBuffer;
-use crate::handshake::{self, DialFault, Dialler, Greeting};
+use crate::handshake::{self, Dialler, Greeting};
 use crate::keys::{Nonce, PublicKey};
 use crate::peer::KeyStatus;
 use crate::rate::{Action, Subject, Verdict};
@@ -23,7 +23,7 @@ const READ_AHEAD: usize = 64 * 1024;
 pub(super) struct Stream {
     pub(super) remote: TransportKey,
     pub(super) phase: Phase,
-    lines: LineBuffer,
+    pub(super) lines: LineBuffer,
     /// The keys of ours that the other side can have come for; one of them when we dialled.
     locals: Vec<PublicKey>,
     pub(super) opened: Instant,
@@ -77,7 +77,7 @@ impl Node {
         match origin {
             StreamOrigin::Dialled(dial) => self.dialled(id, dial, remote, now),
             StreamOrigin::Accepted { topics } => {
-                if self.limits.banned(&Subject::Transport(remote.0), Action::Invalid, now).is_some() {
+                if self.limits.banned(Subject::Transport(remote.0), Action::Invalid, now).is_some() {
                     return self.turn_away(id, remote, RejectReason::RateLimited);
                 }
                 if !self.make_room(remote, now) {
@@ -142,7 +142,9 @@ impl Node {
     /// Whether a stream is ours, or the other side has shown the key of a peer with a grant.
     fn is_known(&self, stream: &Stream) -> bool {
         stream.dialled()
-            || stream.channel().is_some_and(|channel| self.access.grants.of_peer(&channel.remote().public()).next().is_some())
+            || stream
+                .channel()
+                .is_some_and(|channel| self.access.grants.of_peer(&channel.remote().public()).next().is_some())
     }
 
     /// The longest line that the other side of a stream may send.
@@ -271,7 +273,7 @@ impl Node {
             }
             Err(fault) => {
                 self.close(id, now);
-                self.dial_stream_failed(dial, id, Some(fault), now);
+                self.dial_stream_failed(dial, Some(fault), now);
             }
         }
     }
@@ -308,7 +310,7 @@ impl Node {
             self.request_unanswered(request, now);
         }
         if let Phase::AwaitAck(dial, _) = stream.phase {
-            self.dial_stream_failed(dial, id, None, now);
+            self.dial_stream_failed(dial, None, now);
         }
     }
 
@@ -333,7 +335,7 @@ impl Node {
     /// Counts one action; false if it is over the limit.
     pub(super) fn charge(&mut self, subject: Subject, action: Action, now: Now) -> bool {
         self.limits_dirty = true;
-        match self.limits.check(&subject, action, now) {
+        match self.limits.check(subject, action, now) {
             Verdict::Allowed => true,
             Verdict::Refused { newly_banned, .. } => {
                 if newly_banned {

@@ -1,0 +1,352 @@
+//! Some nodes in one place, joined by perfect streams, with disks that remember everything that was made durable.
+//!
+//! Small on purpose: faults and attackers beyond what a test writes itself are the simulator's business.
+
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use wopr_p2p_core::access::{Capability, SessionName, SessionSet, TrustLevel};
+use wopr_p2p_core::keys::{PublicKey, Topic};
+use wopr_p2p_core::time::{Instant, Now, WallTime};
+use wopr_p2p_core::{
+    AskId, Command, CommandError, CommandId, Config, DialEnd, DialId, Document, DocumentWrite, Event, Input, Node,
+    Output, Question, Reply, SessionEntry, Stored, StreamId, StreamOrigin, TransportKey, WriteFailed,
+};
+
+/// When every test begins.
+pub const START: u64 = 1_767_225_600_000;
+
+/// One node with its surroundings.
+pub struct Host {
+    pub node: Node,
+    pub documents: BTreeMap<Document, Vec<u8>>,
+    pub sessions: BTreeMap<String, Vec<SessionEntry>>,
+    pub events: Vec<Event>,
+    pub finished: BTreeMap<CommandId, Result<Reply, CommandError>>,
+    /// Questions that nobody has answered yet, where `answers` is off.
+    pub asked: Vec<(AskId, Question)>,
+    pub cancelled: Vec<AskId>,
+    /// Streams that lead to another host: which, and its number there.
+    wires: BTreeMap<StreamId, (usize, StreamId)>,
+    /// Streams whose other end is the test itself, and what the node sent there.
+    pub raw: BTreeMap<StreamId, Vec<Vec<u8>>>,
+    pub closed: Vec<StreamId>,
+    pub topics: Vec<Topic>,
+    /// Off: the host cannot be dialled.
+    pub online: bool,
+    /// On: questions are answered at once with "re: " and the question.
+    pub answers: bool,
+    /// Makes every write fail from now on.
+    pub disk_full: bool,
+    dials: BTreeMap<DialId, Topic>,
+    key: u8,
+    next: u64,
+}
+
+/// The hosts and their common time.
+pub struct World {
+    pub hosts: Vec<Host>,
+    pub now: Now,
+    queue: VecDeque<(usize, Input)>,
+}
+
+impl World {
+    /// `count` new nodes.
+    pub fn new(count: usize) -> Self {
+        Self::with_config(count, &Config::default())
+    }
+
+    pub fn with_config(count: usize, config: &Config) -> Self {
+        let now = Now { mono: Instant::from_millis(1_000), wall: WallTime::from_millis(START) };
+        let mut world = Self { hosts: Vec::new(), now, queue: VecDeque::new() };
+        for _ in 0..count {
+            world.add(config.clone(), Stored::default());
+        }
+        world
+    }
+
+    /// Adds a node that starts from these documents.
+    pub fn add(&mut self, config: Config, stored: Stored) -> usize {
+        let index = self.hosts.len();
+        let key = u8::try_from(index + 1).expect("few hosts");
+        let node = Node::new(config, stored, [key; 32], self.now).expect("a good start");
+        self.hosts.push(Host {
+            node,
+            documents: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            events: Vec::new(),
+            finished: BTreeMap::new(),
+            asked: Vec::new(),
+            cancelled: Vec::new(),
+            wires: BTreeMap::new(),
+            raw: BTreeMap::new(),
+            closed: Vec::new(),
+            topics: Vec::new(),
+            online: true,
+            answers: true,
+            disk_full: false,
+            dials: BTreeMap::new(),
+            key,
+            next: 0,
+        });
+        self.drain(index);
+        self.run();
+        index
+    }
+
+    /// Ends a node and starts it again from what it had made durable.
+    pub fn restart(&mut self, host: usize, config: Config) {
+        for (stream, (other, far)) in core::mem::take(&mut self.hosts[host].wires) {
+            let _ = stream;
+            self.hosts[other].wires.remove(&far);
+            self.queue.push_back((other, Input::StreamClosed { stream: far }));
+        }
+        let old = &mut self.hosts[host];
+        old.raw.clear();
+        old.dials.clear();
+        old.topics.clear();
+        let document = |document| old.documents.get(&document).cloned();
+        let stored = Stored {
+            identity: document(Document::Identity).map(Into::into),
+            access: document(Document::Access),
+            peers: document(Document::Peers),
+            limits: document(Document::Limits),
+            replay: document(Document::Replay),
+        };
+        let seed = [old.key.wrapping_add(100 + old.next as u8); 32];
+        old.node = Node::new(config, stored, seed, self.now).expect("a good restart");
+        self.drain(host);
+        self.run();
+    }
+
+    pub fn key(&self, host: usize) -> PublicKey {
+        self.hosts[host].node.public_key()
+    }
+
+    /// Gives a command and runs until nothing happens any more.
+    pub fn command(&mut self, host: usize, command: Command) -> CommandId {
+        let id = CommandId(self.hosts[host].next());
+        self.queue.push_back((host, Input::Command { id, command }));
+        self.run();
+        id
+    }
+
+    /// Gives a command and lets time pass until it is finished.
+    pub fn done(&mut self, host: usize, command: Command) -> Result<Reply, CommandError> {
+        let id = self.command(host, command);
+        for _ in 0..1000 {
+            if let Some(result) = self.hosts[host].finished.remove(&id) {
+                return result;
+            }
+            self.sleep_until_timeout();
+        }
+        panic!("the command never finished");
+    }
+
+    /// Lets time pass for everybody, timer by timer.
+    pub fn sleep(&mut self, duration: Duration) {
+        let until = self.now.mono + duration;
+        while self.next_timeout().is_some_and(|at| at <= until) {
+            self.sleep_until_timeout();
+        }
+        self.advance_to(until);
+        self.run();
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        self.hosts.iter().filter_map(|host| host.node.poll_timeout()).map(|(at, _)| at).min()
+    }
+
+    fn sleep_until_timeout(&mut self) {
+        let at = self.next_timeout().expect("a node always has a timer");
+        self.advance_to(at.max(self.now.mono));
+        for host in 0..self.hosts.len() {
+            self.hosts[host].node.handle_timeout(self.now);
+            self.drain(host);
+        }
+        self.run();
+    }
+
+    fn advance_to(&mut self, at: Instant) {
+        self.now.wall = self.now.wall + at.since(self.now.mono);
+        self.now.mono = at;
+    }
+
+    /// Hands an input to a host and runs until nothing happens any more.
+    pub fn input(&mut self, host: usize, input: Input) {
+        self.queue.push_back((host, input));
+        self.run();
+    }
+
+    pub fn run(&mut self) {
+        for _ in 0..100_000 {
+            let Some((host, input)) = self.queue.pop_front() else {
+                return;
+            };
+            self.hosts[host].node.handle_input(self.now, input);
+            self.drain(host);
+        }
+        panic!("the nodes never come to rest");
+    }
+
+    /// Opens a stream to a host whose other end is the test.
+    pub fn open_raw(&mut self, host: usize, remote: u8) -> StreamId {
+        let stream = StreamId(self.hosts[host].next());
+        self.hosts[host].raw.insert(stream, Vec::new());
+        let topics = self.hosts[host].topics.clone();
+        let origin = StreamOrigin::Accepted { topics };
+        self.input(host, Input::StreamOpened { stream, origin, remote: TransportKey([remote; 32]) });
+        stream
+    }
+
+    /// Sends bytes on such a stream and returns what came back since the last call.
+    pub fn send_raw(&mut self, host: usize, stream: StreamId, bytes: &[u8]) -> Vec<Vec<u8>> {
+        self.input(host, Input::Received { stream, bytes: bytes.to_vec() });
+        self.taken(host, stream)
+    }
+
+    pub fn taken(&mut self, host: usize, stream: StreamId) -> Vec<Vec<u8>> {
+        self.hosts[host].raw.get_mut(&stream).map(core::mem::take).unwrap_or_default()
+    }
+
+    pub fn is_closed(&self, host: usize, stream: StreamId) -> bool {
+        self.hosts[host].closed.contains(&stream)
+    }
+
+    fn drain(&mut self, host: usize) {
+        while let Some(output) = self.hosts[host].node.poll_output() {
+            self.carry_out(host, output);
+        }
+    }
+
+    fn carry_out(&mut self, host: usize, output: Output) {
+        match output {
+            Output::Transmit { stream, bytes } => {
+                if let Some((other, far)) = self.hosts[host].wires.get(&stream).copied() {
+                    self.queue.push_back((other, Input::Received { stream: far, bytes }));
+                } else if let Some(sent) = self.hosts[host].raw.get_mut(&stream) {
+                    sent.push(bytes);
+                }
+            }
+            Output::CloseStream { stream } => {
+                self.hosts[host].closed.push(stream);
+                if let Some((other, far)) = self.hosts[host].wires.remove(&stream) {
+                    self.hosts[other].wires.remove(&far);
+                    self.queue.push_back((other, Input::StreamClosed { stream: far }));
+                }
+            }
+            Output::Dial { dial, topic } => self.dial(host, dial, topic),
+            Output::StopDial { dial } => drop(self.hosts[host].dials.remove(&dial)),
+            Output::Listen { topic } => self.hosts[host].topics.push(topic),
+            Output::Unlisten { topic } => self.hosts[host].topics.retain(|other| *other != topic),
+            Output::Store { id, document, write } => {
+                let result = self.hosts[host].write(document, &write);
+                self.queue.push_back((host, Input::Written { id, result }));
+            }
+            Output::Record { id, session, entry } => {
+                let result = self.hosts[host].disk();
+                if result.is_ok() {
+                    self.hosts[host].sessions.entry(session.as_str().to_owned()).or_default().push(entry);
+                }
+                self.queue.push_back((host, Input::Written { id, result }));
+            }
+            Output::Ask { id, question } if self.hosts[host].answers => {
+                let result = Ok(format!("re: {}", question.text));
+                self.queue.push_back((host, Input::Answered { id, result }));
+            }
+            Output::Ask { id, question } => self.hosts[host].asked.push((id, question)),
+            Output::CancelAsk { id } => self.hosts[host].cancelled.push(id),
+            Output::Finished { id, result } => drop(self.hosts[host].finished.insert(id, result)),
+            Output::Event(event) => self.hosts[host].events.push(event),
+        }
+    }
+
+    fn dial(&mut self, host: usize, dial: DialId, topic: Topic) {
+        let listeners: Vec<usize> = (0..self.hosts.len())
+            .filter(|other| *other != host && self.hosts[*other].online && self.hosts[*other].topics.contains(&topic))
+            .collect();
+        for other in listeners {
+            let (near, far) = (StreamId(self.hosts[host].next()), StreamId(self.hosts[other].next()));
+            self.hosts[host].wires.insert(near, (other, far));
+            self.hosts[other].wires.insert(far, (host, near));
+            let (ours, theirs) = (self.hosts[host].key, self.hosts[other].key);
+            let origin = StreamOrigin::Accepted { topics: vec![topic] };
+            let remote = TransportKey([ours; 32]);
+            self.queue.push_back((other, Input::StreamOpened { stream: far, origin, remote }));
+            let origin = StreamOrigin::Dialled(dial);
+            let remote = TransportKey([theirs; 32]);
+            self.queue.push_back((host, Input::StreamOpened { stream: near, origin, remote }));
+        }
+        self.queue.push_back((host, Input::DialEnded { dial, why: DialEnd::Exhausted }));
+    }
+}
+
+impl Host {
+    fn next(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    fn disk(&self) -> Result<(), WriteFailed> {
+        if self.disk_full { Err(WriteFailed { reason: "disk full".to_owned() }) } else { Ok(()) }
+    }
+
+    fn write(&mut self, document: Document, write: &DocumentWrite) -> Result<(), WriteFailed> {
+        self.disk()?;
+        match write {
+            DocumentWrite::Replace(bytes) => drop(self.documents.insert(document, bytes.to_vec())),
+            DocumentWrite::Append(bytes) => self.documents.entry(document).or_default().extend(bytes),
+        }
+        Ok(())
+    }
+
+    /// The texts in a session's file, in order.
+    pub fn texts(&self, session: &str) -> Vec<&str> {
+        self.sessions.get(session).into_iter().flatten().map(|entry| entry.content.as_str()).collect()
+    }
+}
+
+pub fn session(name: &str) -> SessionName {
+    SessionName::new(name).expect("a session name")
+}
+
+pub fn sessions(names: &[&str]) -> SessionSet {
+    SessionSet::new(names.iter().copied()).expect("session names")
+}
+
+pub fn log(peer: PublicKey, name: &str, text: &str) -> Command {
+    let timeout = Duration::from_secs(10);
+    Command::Log {
+        peer: wopr_p2p_core::peer::PeerRef::Key(peer),
+        session: session(name),
+        text: text.to_owned(),
+        timeout,
+    }
+}
+
+pub fn inject(peer: PublicKey, name: &str, text: &str) -> Command {
+    let timeout = Duration::from_secs(300);
+    let peer = wopr_p2p_core::peer::PeerRef::Key(peer);
+    Command::Inject { peer, session: session(name), text: text.to_owned(), timeout }
+}
+
+pub fn grant(peer: PublicKey, names: &[&str], capability: &str) -> Command {
+    Command::Grant {
+        peer: wopr_p2p_core::peer::PeerRef::Key(peer),
+        sessions: sessions(names),
+        capabilities: vec![capability.parse::<Capability>().expect("a capability")],
+        trust: TrustLevel::Trusted,
+        expires_in: None,
+    }
+}
+
+pub fn invite(subject: PublicKey, names: &[&str]) -> Command {
+    Command::CreateInvite {
+        subject,
+        sessions: sessions(names),
+        capabilities: vec![Capability::inject()],
+        expires_in: Duration::from_secs(3600),
+    }
+}
