@@ -1,2 +1,4 @@
 //! Runs a wopr node on the real network.
 #![forbid(unsafe_code)]
+
+pub mod net;
