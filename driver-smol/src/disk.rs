@@ -8,10 +8,10 @@ use std::thread::{self, JoinHandle};
 use smol::channel;
 use wopr_p2p_core::access::SessionName;
 
-use crate::core_types::{Document, DocumentWrite, SessionEntry, WriteFailed, WriteId};
 use crate::file::FileError;
 use crate::session_file::SessionWriter;
 use crate::store::Store;
+use wopr_p2p_core::{Document, DocumentWrite, SessionEntry, WriteFailed, WriteId};
 
 /// How a write ended: what the node wants to hear as `Input::Written`.
 pub type Written = (WriteId, Result<(), WriteFailed>);

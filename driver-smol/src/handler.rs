@@ -31,8 +31,8 @@ use smol::future;
 use smol::lock::Semaphore;
 use wopr_p2p_core::access::SessionName;
 
-use crate::core_types::{AskFailed, Question};
 use crate::session_file::SessionReader;
+use wopr_p2p_core::{AskFailed, Question};
 
 /// A command that answers questions, and its limits.
 #[derive(Clone, Debug, PartialEq, Eq)]

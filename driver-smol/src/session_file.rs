@@ -15,10 +15,10 @@ use serde::Serialize;
 use serde::de::IgnoredAny;
 use wopr_p2p_core::access::SessionName;
 
-use crate::core_types::{EntryKind, SessionEntry};
 use crate::file::{self, FileError};
 use crate::home::{Home, HomeLock};
 use crate::utc;
+use wopr_p2p_core::{EntryKind, SessionEntry};
 
 pub use history::Page;
 use name::FileName;

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use wopr_p2p_core::time::WallTime;
 use zeroize::Zeroizing;
 
-use crate::core_types::{Document, DocumentWrite};
 use crate::file::{self, FileError};
 use crate::home::HomeLock;
 use crate::utc;
+use wopr_p2p_core::{Document, DocumentWrite};
 
 /// The documents of a locked home. Its calls block until the disk has done its work: see [`Disk`](crate::disk::Disk).
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use wopr_p2p_core::access::SessionName;
 use wopr_p2p_core::keys::PublicKey;
 use wopr_p2p_core::time::WallTime;
-use wopr_p2p_smol::core_types::{Document, DocumentWrite, EntryKind, SessionEntry};
+use wopr_p2p_core::{Document, DocumentWrite, EntryKind, SessionEntry};
 use wopr_p2p_smol::crash::Step;
 use wopr_p2p_smol::file::{FileError, FileProblem};
 use wopr_p2p_smol::home::Home;

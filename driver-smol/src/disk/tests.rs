@@ -7,8 +7,8 @@ use wopr_p2p_core::time::WallTime;
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::core_types::EntryKind;
 use crate::home::{Home, HomeError};
+use wopr_p2p_core::EntryKind;
 
 fn new_disk() -> (tempfile::TempDir, Home, Disk, channel::Receiver<Written>) {
     let folder = tempfile::tempdir().unwrap();

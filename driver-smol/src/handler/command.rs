@@ -15,7 +15,7 @@ use smol::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use smol::{Async, channel, future};
 
 use super::{Handler, HandlerError, environment};
-use crate::core_types::Question;
+use wopr_p2p_core::Question;
 
 /// How much of stderr is kept for the owner, in bytes: its end, which says most.
 const MAX_STDERR: usize = 4096;

@@ -1,0 +1,80 @@
+//! A bare peer: `swarm_peer listen|dial TOPIC HOST BOOTSTRAP...`
+//!
+//! A listener prints "ready" once it is announced, and sends every message back. A dialler prints, in milliseconds,
+//! when the stream stood and when the first byte came back, counted from the dial: `{"opened":12.3,"firstByte":14.5}`.
+//! `swarm_peer dht HOST PORT [BOOTSTRAP...]` runs a full node of the DHT.
+
+use std::error::Error;
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
+use wopr_p2p_smol::net::{Bootstrap, DialEvent, Hyperswarm, HyperswarmConfig, Network, Stream};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [role, rest @ ..] = arguments.as_slice() else { return Err("say listen, dial or dht".into()) };
+    smol::block_on(async {
+        match (role.as_str(), rest) {
+            ("dht", [host, port, others @ ..]) => {
+                let _node = Bootstrap::run(format!("{host}:{port}").parse()?, others.to_vec()).await?;
+                println!("ready");
+                smol::future::pending().await
+            }
+            ("listen", [topic, host, bootstrap @ ..]) => listen(hex(topic)?, host.parse()?, bootstrap).await,
+            ("dial", [topic, host, bootstrap @ ..]) => dial(hex(topic)?, host.parse()?, bootstrap).await,
+            _ => Err("see the head of examples/swarm_peer.rs for the arguments".into()),
+        }
+    })
+}
+
+fn hex(text: &str) -> Result<[u8; 32], Box<dyn Error>> {
+    let bytes: Result<Vec<u8>, _> =
+        (0..text.len() / 2).map(|i| u8::from_str_radix(text.get(2 * i..2 * i + 2).unwrap_or("?"), 16)).collect();
+    bytes?.try_into().map_err(|_| "a topic has 64 hex digits".into())
+}
+
+async fn open(host: Ipv4Addr, bootstrap: &[String]) -> Result<Hyperswarm, Box<dyn Error>> {
+    Ok(Hyperswarm::open(HyperswarmConfig { bootstrap: bootstrap.to_vec(), host }).await?)
+}
+
+async fn listen(topic: [u8; 32], host: Ipv4Addr, bootstrap: &[String]) -> Result<(), Box<dyn Error>> {
+    let network = open(host, bootstrap).await?;
+    network.listen(topic).await?;
+    println!("ready");
+    while let Some(incoming) = network.accept().await {
+        smol::spawn(echo(incoming.stream)).detach();
+    }
+    Ok(())
+}
+
+async fn echo(stream: Stream) {
+    let (mut reader, writer) = stream.split();
+    while let Some(message) = reader.recv().await {
+        if writer.send(message).await.is_err() {
+            break;
+        }
+    }
+}
+
+async fn dial(topic: [u8; 32], host: Ipv4Addr, bootstrap: &[String]) -> Result<(), Box<dyn Error>> {
+    let network = open(host, bootstrap).await?;
+    smol::Timer::after(Duration::from_millis(300)).await;
+    let message = format!("{{\"hello\":\"{}\"}}\n", "x".repeat(300)).into_bytes();
+    let began = Instant::now();
+    let milliseconds = || began.elapsed().as_secs_f64() * 1000.0;
+    let stream = match network.dial(topic).next().await {
+        Some(DialEvent::Opened(stream)) => stream,
+        other => return Err(format!("no stream after {:.1} ms: {other:?}", milliseconds()).into()),
+    };
+    let opened = milliseconds();
+    let (mut reader, writer) = stream.split();
+    writer.send(message.clone()).await?;
+    let answer = reader.recv().await.ok_or("the stream closed before the answer came")?;
+    println!("{{\"opened\":{opened:.1},\"firstByte\":{:.1}}}", milliseconds());
+    if answer != message {
+        return Err("the answer differs".into());
+    }
+    writer.close().await;
+    network.close().await;
+    Ok(())
+}

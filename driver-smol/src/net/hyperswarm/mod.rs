@@ -1,0 +1,245 @@
+//! Nodes meet on the DHT of Hyperswarm and connect straight to each other, through NATs where there are any.
+//!
+//! The DHT's messages, the Noise handshake, the secretstream cipher and the UDX transport are those of the `peeroxide`
+//! crates; how connections are made is ours, after the reference in JavaScript. The crates need tokio: all of it runs
+//! on the runtime that `async-compat` keeps, and only channels lead out of this folder.
+
+mod announce;
+mod armed;
+mod carry;
+mod connect;
+mod dht;
+mod dial;
+mod nat;
+mod punch;
+mod rounds;
+mod rpc;
+mod secret;
+mod server;
+mod session;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_compat::CompatExt as _;
+use peeroxide_dht::holepuncher::Holepuncher;
+use peeroxide_dht::hyperdht::DEFAULT_BOOTSTRAP;
+use peeroxide_dht::messages::Ipv4Peer;
+use smol::channel::{Receiver, Sender, bounded};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinHandle};
+
+use self::announce::{Listener, Progress, announce};
+use self::dht::Dht;
+use self::rpc::{RpcSocket, peer};
+use super::{Dial, Incoming, NetError, Network, RemoteKey, Task, Topic};
+
+/// Nodes that may be asked about our NAT.
+const NAT_NODES: usize = 12;
+/// Accepted streams that wait for the driver.
+const ACCEPTED: usize = 16;
+
+/// What a [`Hyperswarm`] network has to know.
+#[derive(Clone, Debug)]
+pub struct HyperswarmConfig {
+    /// Nodes of the DHT to start from, as `HOST:PORT` or `IP@HOST:PORT`; empty for the public ones.
+    pub bootstrap: Vec<String>,
+    /// The address of the interface to use: `0.0.0.0` for all, `127.0.0.1` to stay on this machine.
+    pub host: Ipv4Addr,
+}
+
+impl Default for HyperswarmConfig {
+    fn default() -> Self {
+        Self { bootstrap: Vec::new(), host: Ipv4Addr::UNSPECIFIED }
+    }
+}
+
+/// The network of Hyperswarm.
+pub struct Hyperswarm {
+    runtime: Handle,
+    shared: Arc<Shared>,
+    accepted: Receiver<Incoming>,
+    listening: Mutex<HashMap<Topic, Listening>>,
+    server: AbortHandle,
+}
+
+struct Listening {
+    /// Dropping it takes the announcement back.
+    stop: watch::Sender<()>,
+    progress: watch::Receiver<Progress>,
+    announcing: JoinHandle<()>,
+    target: [u8; 32],
+}
+
+/// What all tasks of a network share.
+struct Shared {
+    host: Ipv4Addr,
+    dht: Arc<Dht>,
+    /// By the target under which their handshakes come.
+    listeners: Mutex<HashMap<[u8; 32], Arc<Listener>>>,
+    accepted: Sender<Incoming>,
+}
+
+impl Shared {
+    fn listener(&self, target: &[u8; 32]) -> Option<Arc<Listener>> {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner).get(target).cloned()
+    }
+
+    /// Whether this is one of our own listeners.
+    fn is_own(&self, key: &RemoteKey) -> bool {
+        let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        listeners.values().any(|listener| listener.keys.public_key == *key)
+    }
+
+    /// Where we are on our own network, with this port.
+    fn local_addresses(&self, port: u16) -> Vec<Ipv4Peer> {
+        if self.host.is_unspecified() {
+            Holepuncher::local_addresses(port)
+        } else {
+            vec![peer(SocketAddrV4::new(self.host, port))]
+        }
+    }
+}
+
+impl Hyperswarm {
+    /// Opens the main socket. The DHT is reached in the background.
+    ///
+    /// # Errors
+    /// [`NetError::Bind`] if the socket cannot be opened, [`NetError::Address`] if a bootstrap node's name cannot be
+    /// read or resolved.
+    pub async fn open(config: HyperswarmConfig) -> Result<Self, NetError> {
+        async move {
+            let bootstrap = resolve(&config.bootstrap).await?;
+            let (socket, arrivals) = RpcSocket::bind(config.host).await?;
+            let dht = Dht::new(socket, bootstrap);
+            let (accept, accepted) = bounded(ACCEPTED);
+            let shared = Shared { host: config.host, dht: dht.clone(), listeners: Mutex::default(), accepted: accept };
+            let shared = Arc::new(shared);
+            let server = tokio::spawn(server::serve(shared.clone(), arrivals)).abort_handle();
+            tokio::spawn(async move { dht.bootstrap().await });
+            let listening = Mutex::default();
+            Ok(Self { runtime: Handle::current(), shared, accepted, listening, server })
+        }
+        .compat()
+        .await
+    }
+
+    fn start_listening(&self, topic: Topic) -> Listening {
+        let listener = Arc::new(Listener::new(topic));
+        let target = listener.target;
+        self.shared.listeners.lock().unwrap_or_else(PoisonError::into_inner).insert(target, listener.clone());
+        let (stop, stopped) = watch::channel(());
+        let (report, progress) = watch::channel(Progress::Trying);
+        let announcing = self.runtime.spawn(announce(self.shared.dht.clone(), listener, report, stopped));
+        Listening { stop, progress, announcing, target }
+    }
+}
+
+impl Network for Hyperswarm {
+    fn listen(&self, topic: Topic) -> Task<Result<(), NetError>> {
+        let mut listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
+        let listening = listening.entry(topic).or_insert_with(|| self.start_listening(topic));
+        let mut progress = listening.progress.clone();
+        Box::pin(async move {
+            match progress.wait_for(|progress| *progress != Progress::Trying).await.as_deref() {
+                Ok(Progress::Announced) => Ok(()),
+                Ok(_) => Err(NetError::Unreachable),
+                Err(_) => Err(NetError::Closed),
+            }
+        })
+    }
+
+    fn unlisten(&self, topic: Topic) -> Task<()> {
+        let listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner).remove(&topic);
+        let Some(Listening { stop, announcing, target, .. }) = listening else {
+            return Box::pin(async {});
+        };
+        self.shared.listeners.lock().unwrap_or_else(PoisonError::into_inner).remove(&target);
+        drop(stop);
+        // The task ends by itself, in bounded time.
+        Box::pin(async move { drop(announcing.await) })
+    }
+
+    fn dial(&self, topic: Topic) -> Dial {
+        let (report, events) = bounded(1);
+        let search = self.runtime.spawn(dial::search(self.shared.clone(), topic, report));
+        Dial { events, _search: Box::new(AbortOnDrop(search.abort_handle())) }
+    }
+
+    fn accept(&self) -> Task<Option<Incoming>> {
+        let accepted = self.accepted.clone();
+        Box::pin(async move { accepted.recv().await.ok() })
+    }
+
+    fn close(&self) -> Task<()> {
+        let topics: Vec<_> = self.listening.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect();
+        let leaving: Vec<_> = topics.into_iter().map(|topic| self.unlisten(topic)).collect();
+        let (server, accepted) = (self.server.clone(), self.shared.accepted.clone());
+        Box::pin(async move {
+            accepted.close();
+            for left in leaving {
+                left.await;
+            }
+            server.abort();
+        })
+    }
+}
+
+impl Drop for Hyperswarm {
+    fn drop(&mut self) {
+        self.server.abort();
+        self.shared.accepted.close();
+    }
+}
+
+impl fmt::Debug for Hyperswarm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Hyperswarm({}:{})", self.shared.host, self.shared.dht.socket.port())
+    }
+}
+
+struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The addresses of the bootstrap nodes.
+async fn resolve(nodes: &[String]) -> Result<Vec<SocketAddrV4>, NetError> {
+    let public = || DEFAULT_BOOTSTRAP.iter().map(|node| (*node).to_owned()).collect();
+    let nodes: Vec<String> = if nodes.is_empty() { public() } else { nodes.to_vec() };
+    let mut addresses = Vec::new();
+    let mut failed = None;
+    for node in nodes {
+        // `IP@HOST:PORT` names the address that the host had when the name was written down.
+        let known = node.split_once('@').and_then(|(ip, rest)| {
+            let (_, port) = rest.rsplit_once(':')?;
+            format!("{ip}:{port}").parse().ok()
+        });
+        let looked_up = match known {
+            Some(address) => Some(address),
+            None => look_up(node.split_once('@').map_or(node.as_str(), |(_, name)| name)).await,
+        };
+        match looked_up {
+            Some(address) => addresses.push(address),
+            None => failed = Some(node),
+        }
+    }
+    match failed {
+        // One good node is enough to begin with.
+        Some(text) if addresses.is_empty() => {
+            Err(NetError::Address { text, reason: "write it as HOST:PORT, with a host that has an IPv4 address" })
+        }
+        _ => Ok(addresses),
+    }
+}
+
+async fn look_up(name: &str) -> Option<SocketAddrV4> {
+    let found = tokio::net::lookup_host(name).await.ok()?.find(std::net::SocketAddr::is_ipv4)?;
+    if let std::net::SocketAddr::V4(address) = found { Some(address) } else { None }
+}

@@ -1,0 +1,222 @@
+//! One client that shook hands with us and now tries to get through: our side of the punching.
+//!
+//! Ends with a stream, or after a while without one.
+
+use std::collections::HashSet;
+use std::net::SocketAddrV4;
+use std::sync::Arc;
+use std::time::Duration;
+
+use peeroxide_dht::hyperdht_messages::{
+    ERROR_ABORTED, ERROR_NONE, FIREWALL_UNKNOWN, HolepunchMessage, HolepunchPayload, MODE_FROM_SERVER, PEER_HOLEPUNCH,
+    decode_holepunch_msg_from_bytes, encode_holepunch_msg_to_bytes,
+};
+use peeroxide_dht::noise_wrap::NoiseWrapResult;
+use peeroxide_dht::secure_payload::SecurePayload;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use super::Shared;
+use super::announce::Listener;
+use super::armed::Armed;
+use super::punch::{Event, Puncher};
+use super::rpc::{Call, address, peer};
+use super::server::{deliver, question};
+
+/// How long a client may take until it punches.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long punching may go on; a random NAT needs up to about 36 seconds.
+const PUNCHING: Duration = Duration::from_secs(40);
+/// The first probes have just been sent when punching begins, so the next wait.
+const AFTER_FAST_OPEN: Duration = Duration::from_secs(1);
+/// Questions that wait until our NAT is known.
+const MAX_WAITING: usize = 8;
+
+/// A client's message about punching, passed on by a relay.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) relay: SocketAddrV4,
+    pub(super) tid: u16,
+    /// The client as the relay sees it.
+    pub(super) client: SocketAddrV4,
+    /// Encrypted.
+    pub(super) payload: Vec<u8>,
+}
+
+/// A question that was understood.
+struct Asked {
+    question: Question,
+    said: HolepunchPayload,
+}
+
+/// The state of one handshake.
+pub(super) struct Session {
+    shared: Arc<Shared>,
+    listener: Arc<Listener>,
+    keys: NoiseWrapResult,
+    payload: SecurePayload,
+    armed: Armed,
+    puncher: Puncher,
+    round: u64,
+    waiting: Vec<Asked>,
+    /// Sockets of the puncher on which the stream waits already.
+    armed_sockets: HashSet<usize>,
+    deadline: Instant,
+}
+
+impl Session {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        listener: Arc<Listener>,
+        keys: NoiseWrapResult,
+        armed: Armed,
+        puncher: Puncher,
+    ) -> Self {
+        let payload = SecurePayload::new(keys.holepunch_secret);
+        let armed_sockets = HashSet::from([0]);
+        let deadline = Instant::now() + PATIENCE;
+        Self { shared, listener, keys, payload, armed, puncher, round: 0, waiting: vec![], armed_sockets, deadline }
+    }
+
+    /// Goes on until the client is connected or time is up.
+    pub(super) async fn run(mut self, mut questions: mpsc::Receiver<Question>) {
+        loop {
+            let goes_on = tokio::select! {
+                (udx, socket) = self.armed.connected() => {
+                    deliver(&self.shared, &self.listener, udx, socket, &self.keys).await;
+                    return;
+                }
+                Some(question) = questions.recv() => self.hear(question).await,
+                event = self.puncher.next() => self.happened(event).await,
+                () = sleep_until(self.deadline) => return,
+            };
+            if !goes_on {
+                return;
+            }
+        }
+    }
+
+    async fn happened(&mut self, event: Event) -> bool {
+        match event {
+            Event::Probe(number, from) => {
+                let Some(socket) = self.puncher.socket(number).cloned() else {
+                    return true;
+                };
+                if self.armed_sockets.insert(number) && self.armed.arm(socket.udp()).await.is_err() {
+                    return false;
+                }
+                socket.probe(from);
+                true
+            }
+            Event::Request(from, request) => {
+                let message = request.value.as_deref().and_then(|value| decode_holepunch_msg_from_bytes(value).ok());
+                let asked = message.filter(|_| request.command == PEER_HOLEPUNCH && !request.internal);
+                match asked.and_then(|message| question(from, request.tid, message)) {
+                    Some(question) => self.hear(question).await,
+                    None => true,
+                }
+            }
+            Event::Nat => {
+                let waiting = if self.puncher.nat().settled { std::mem::take(&mut self.waiting) } else { vec![] };
+                for asked in waiting {
+                    if !self.answer(asked).await {
+                        return false;
+                    }
+                }
+                true
+            }
+            Event::GaveUp => false,
+        }
+    }
+
+    /// Takes in what the client says, and answers as soon as our NAT is known.
+    async fn hear(&mut self, question: Question) -> bool {
+        // Not from our client: only it has the key.
+        let Ok(said) = self.payload.decrypt(&question.payload) else {
+            return true;
+        };
+        if said.error != ERROR_NONE {
+            return false;
+        }
+        // Whoever can read what we sent to this address through our own relay is there.
+        let token = self.payload.token(&question.client.ip().to_string());
+        let echoed = self.listener.is_relay(question.relay) && said.remote_token == Some(token);
+        if said.round >= self.round {
+            self.round = said.round;
+            let verified = echoed.then(|| *question.client.ip());
+            self.puncher.remote.update(said.firewall, said.punching, said.addresses.as_deref(), verified);
+        }
+        let asked = Asked { question, said };
+        if self.puncher.nat().settled {
+            return self.answer(asked).await;
+        }
+        if self.waiting.len() < MAX_WAITING {
+            self.waiting.push(asked);
+        }
+        true
+    }
+
+    async fn answer(&mut self, Asked { question, said }: Asked) -> bool {
+        let nat = self.puncher.nat();
+        let opened = said.remote_address.as_ref().and_then(address);
+        if !nat.is_random()
+            && opened.is_some_and(|opened| nat.addresses.contains(&opened))
+            && let Some(socket) = self.puncher.socket(0)
+        {
+            // The client has opened its NAT for this very address: one probe connects us. Without it the client would
+            // wait for the next round of probes, a second later.
+            socket.probe(question.client);
+        }
+        if self.puncher.remote.punching {
+            if !matches!(self.puncher.start(AFTER_FAST_OPEN).await, Ok(true)) {
+                self.send(&question, &self.refusal());
+                return false;
+            }
+            self.deadline = Instant::now() + PUNCHING;
+        }
+        let token = self.payload.token(&question.client.ip().to_string());
+        let answer = HolepunchPayload {
+            error: ERROR_NONE,
+            firewall: nat.firewall,
+            round: self.round,
+            connected: false,
+            punching: self.puncher.is_punching(),
+            addresses: Some(nat.addresses.iter().copied().map(peer).collect()),
+            remote_address: None,
+            token: self.listener.is_relay(question.relay).then_some(token),
+            remote_token: said.token,
+        };
+        self.send(&question, &answer);
+        true
+    }
+
+    fn refusal(&self) -> HolepunchPayload {
+        HolepunchPayload {
+            error: ERROR_ABORTED,
+            firewall: FIREWALL_UNKNOWN,
+            round: self.round,
+            connected: false,
+            punching: false,
+            addresses: None,
+            remote_address: None,
+            token: None,
+            remote_token: None,
+        }
+    }
+
+    /// Answers from the socket that punches: the relay tells the client the address it sees.
+    fn send(&self, question: &Question, answer: &HolepunchPayload) {
+        let Some(socket) = self.puncher.socket(0) else {
+            return;
+        };
+        let Ok(payload) = self.payload.encrypt(answer) else {
+            return;
+        };
+        let peer_address = Some(peer(question.client));
+        let message = HolepunchMessage { mode: MODE_FROM_SERVER, id: 0, payload, peer_address };
+        let Ok(value) = encode_holepunch_msg_to_bytes(&message) else {
+            return;
+        };
+        socket.relay(question.relay, question.tid, Call::new(PEER_HOLEPUNCH, self.listener.target).with_value(value));
+    }
+}

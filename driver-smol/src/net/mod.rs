@@ -1,0 +1,149 @@
+//! Everything that touches the network: a small trait, and what stands behind it.
+//!
+//! A [`Network`] announces us on topics, finds the listeners of a topic, and hands over encrypted [`Stream`]s. It knows
+//! nothing of identities, grants or messages. [`Hyperswarm`] is the real one; [`Tcp`] is for tests and closed networks.
+//!
+//! Invariants: a stream keeps write boundaries (what is handed to [`StreamWriter::send`] leaves as one message, because
+//! nodes written in TypeScript read one line per message); every queue is bounded; no call waits for ever.
+
+mod bootstrap;
+mod hyperswarm;
+mod stream;
+mod tcp;
+
+use std::any::Any;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+
+pub use bootstrap::Bootstrap;
+pub use hyperswarm::{Hyperswarm, HyperswarmConfig};
+pub use stream::{MAX_MESSAGE, SendError, Stream, StreamReader, StreamWriter};
+pub use tcp::{Tcp, TcpConfig};
+
+/// Where nodes meet: 32 bytes, used as they are as the target in the DHT.
+pub type Topic = [u8; 32];
+
+/// The public key of the other end of a stream, as the transport authenticated it.
+pub type RemoteKey = [u8; 32];
+
+/// A future that owns what it needs. The work goes on when it is dropped.
+pub type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// A way to find listeners on topics and to exchange encrypted streams with them.
+///
+/// Each method starts its work when it is called, and the future it returns only tells the outcome.
+pub trait Network: Send + Sync {
+    /// Makes us a listener on this topic. The future resolves when the first announcement is done; later ones follow
+    /// by themselves until [`Network::unlisten`], also after a failure. Listening twice on a topic is listening once.
+    fn listen(&self, topic: Topic) -> Task<Result<(), NetError>>;
+
+    /// Stops being a listener on this topic and takes back the announcement. Open streams stay.
+    fn unlisten(&self, topic: Topic) -> Task<()>;
+
+    /// Looks for listeners on this topic and opens a stream to each, until none is left to try.
+    fn dial(&self, topic: Topic) -> Dial;
+
+    /// The next stream that somebody else opened; `None` once the network is closed.
+    fn accept(&self) -> Task<Option<Incoming>>;
+
+    /// Takes back all announcements and closes the sockets. Streams that are still open break.
+    fn close(&self) -> Task<()>;
+}
+
+/// A stream that somebody else opened.
+#[derive(Debug)]
+pub struct Incoming {
+    /// The stream.
+    pub stream: Stream,
+    /// The topics of ours it can have come for.
+    pub topics: Vec<Topic>,
+}
+
+/// The search for the listeners of one topic. Dropping it ends the search; streams it gave stay open.
+pub struct Dial {
+    events: smol::channel::Receiver<DialEvent>,
+    /// Whatever has to be dropped to end the search.
+    _search: Box<dyn Any + Send + Sync>,
+}
+
+impl Dial {
+    /// What happened next; `None` after [`DialEvent::Ended`].
+    pub async fn next(&mut self) -> Option<DialEvent> {
+        self.events.recv().await.ok()
+    }
+}
+
+impl fmt::Debug for Dial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Dial")
+    }
+}
+
+/// What a [`Dial`] tells.
+#[derive(Debug)]
+pub enum DialEvent {
+    /// A stream to a listener that this dial had not reached before.
+    Opened(Stream),
+    /// No further stream will open.
+    Ended(DialEnd),
+}
+
+/// Why a dial opens no more streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DialEnd {
+    /// A round of looking up and trying gave no new stream. A listener may yet appear: dial again to look again.
+    Exhausted,
+    /// Nobody in the discovery network answered.
+    NetworkDown,
+}
+
+/// Why the network could not do what was asked.
+#[derive(Debug)]
+pub enum NetError {
+    /// The socket could not be opened.
+    Bind {
+        /// Where it should have been.
+        address: SocketAddr,
+        /// The operating system's reason.
+        reason: io::Error,
+    },
+    /// An address in the configuration cannot be used.
+    Address {
+        /// As written.
+        text: String,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// No node of the DHT answered. It is tried again by itself.
+    Unreachable,
+    /// The network was closed.
+    Closed,
+}
+
+impl fmt::Display for NetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bind { address, reason } => {
+                write!(f, "cannot open a socket on {address}: {reason}; choose another address or port")
+            }
+            Self::Address { text, reason } => write!(f, "cannot use the address {text:?}: {reason}"),
+            Self::Unreachable => f.write_str(
+                "no node of the DHT answered; check the network connection and the bootstrap nodes, \
+                 it is tried again until then",
+            ),
+            Self::Closed => f.write_str("the network was closed"),
+        }
+    }
+}
+
+impl std::error::Error for NetError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Bind { reason, .. } => Some(reason),
+            _ => None,
+        }
+    }
+}

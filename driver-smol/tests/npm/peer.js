@@ -1,0 +1,46 @@
+// A peer of the reference: node peer.js listen|dial TOPIC HOST BOOTSTRAP...
+// A listener prints "ready" once it is announced, and sends every message back. A dialler prints, in milliseconds,
+// when the connection stood and when the first byte came back, counted from the dial: {"opened":12.3,"firstByte":14.5}
+const DHT = require('hyperdht')
+const Hyperswarm = require('hyperswarm')
+
+const [role, topicHex, host, ...bootstrap] = process.argv.slice(2)
+const topic = Buffer.from(topicHex, 'hex')
+const message = Buffer.from(JSON.stringify({ hello: 'x'.repeat(300) }) + '\n')
+
+async function main () {
+  const dht = new DHT({ bootstrap, host })
+  const swarm = new Hyperswarm({ dht })
+  await dht.fullyBootstrapped()
+  if (role === 'listen') return listen(swarm)
+  return dial(swarm)
+}
+
+async function listen (swarm) {
+  swarm.on('connection', (connection) => {
+    connection.on('error', () => {})
+    connection.on('data', (data) => connection.write(data))
+    connection.on('end', () => connection.end())
+  })
+  await swarm.join(topic, { server: true, client: false }).flushed()
+  console.log('ready')
+}
+
+async function dial (swarm) {
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  const began = performance.now()
+  swarm.on('connection', (connection) => {
+    const opened = performance.now() - began
+    connection.on('error', () => {})
+    connection.on('data', (data) => {
+      if (!data.equals(message)) throw new Error('the echo differs')
+      console.log(JSON.stringify({ opened, firstByte: performance.now() - began }))
+      connection.end()
+      swarm.destroy().then(() => process.exit(0))
+    })
+    connection.write(message)
+  })
+  swarm.join(topic, { server: false, client: true })
+}
+
+main()
