@@ -57,8 +57,10 @@ pub(crate) fn stricter_about_message(line: &str) -> Option<&'static str> {
     if members.get("to").is_some_and(|to| spki(to, ED25519_SPKI).is_none()) {
         return Some("our member to is something else");
     }
-    stricter_about_keys(&members).or_else(|| stricter_about_body(&members)).or_else(|| {
-        if text("type") == Some("key-rotation") { stricter_about_rotation(&members) } else { wrongly_signed(line) }
+    stricter_about_keys(&members).or_else(|| stricter_about_body(&members)).or_else(|| match text("type") {
+        Some("key-rotation") => stricter_about_rotation(&members),
+        Some("hello" | "hello-ack" | "ack" | "reject" | "response") => wrongly_signed(line),
+        _ => None,
     })
 }
 
