@@ -10,6 +10,10 @@ use core::time::Duration;
 use crate::keys::PublicKey;
 use crate::time::{Instant, Now};
 
+mod document;
+#[cfg(test)]
+mod tests;
+
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 3_600_000;
 
@@ -298,12 +302,4 @@ fn instant(ticks: i64) -> Instant {
 
 fn length(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}
-impl RateLimiter {
-    pub fn to_json(&self, now: Now) -> alloc::vec::Vec<u8> {
-        alloc::vec::Vec::new()
-    }
-    pub fn from_json(config: RateConfig, json: &[u8], now: Now) -> Result<Self, crate::error::StateError> {
-        Ok(Self::new(config))
-    }
 }
