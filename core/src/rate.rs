@@ -257,13 +257,10 @@ struct Row {
 
 impl Row {
     fn check(&mut self, limit: Limit, now: i64) -> Verdict {
-        // A clock handed in backwards must not break the order.
-        let now = self.times.back().map_or(now, |last| now.max(*last));
         let refused = |until, newly_banned| Verdict::Refused { until: instant(until), newly_banned };
         if let Some(until) = self.banned_until.filter(|until| now < *until) {
             return refused(until, false);
         }
-        self.banned_until = None;
         while self.times.front().is_some_and(|time| now.saturating_sub(*time) >= HOUR) {
             self.times.pop_front();
         }

@@ -116,14 +116,17 @@ fn flaw_14_a_restart_does_not_reopen_the_window() {
 
 #[test]
 fn a_larger_or_smaller_table_after_a_restart_reopens_nothing_either() {
-    for max in [1, 2, 100] {
+    for (max, compacted) in [1, 2, 100].into_iter().flat_map(|max| [(max, false), (max, true)]) {
         let mut kept = Kept::new(small(3));
         for n in 0..5 {
             assert_eq!(kept.accept(1, n, i64::from(n), 0), Ok(()));
         }
+        if compacted {
+            kept.journal = kept.window.compacted();
+        }
         kept.window.config.max_nonces = max;
         kept.restart(0);
-        assert!((0..5).all(|n| kept.accept(1, n, i64::from(n), 0).is_err()), "{max}");
+        assert!((0..5).all(|n| kept.accept(1, n, i64::from(n), 0).is_err()), "{max} {compacted}");
         assert_eq!(kept.accept(1, 5, 5, 0), Ok(()));
     }
 }
@@ -229,7 +232,10 @@ fn no_message_is_accepted_twice_whatever_the_clock_does() {
         for (what, from, n, offset, jump) in steps {
             match what % 8 {
                 0 => now += i64::from(jump) * 30_000,
-                1 => kept.restart(now),
+                1 => {
+                    kept.window.config.max_nonces = usize::from(jump.unsigned_abs() % 8);
+                    kept.restart(now);
+                }
                 2 => kept.journal = kept.window.compacted(),
                 // A message not stored yet when the power fails: cut off, and not acted on.
                 3 => {
@@ -252,7 +258,7 @@ fn no_message_is_accepted_twice_whatever_the_clock_does() {
                     }
                 }
             }
-            assert!(kept.window.seen.len() <= usize::from(max % 8).max(1));
+            assert!(kept.window.seen.len() <= kept.window.config.max_nonces.max(1));
             assert_eq!(kept.window.seen.len(), kept.window.by_time.len());
             if accepted.iter().any(|(from, n, ts)| {
                 kept.window.check(&key(u8::from(*from)), &nonce(u32::from(*n)), at(*ts), at(*ts)).is_ok()
