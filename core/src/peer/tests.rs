@@ -249,6 +249,7 @@ fn the_history_is_bounded_and_what_leaves_it_acts_for_nobody() {
     assert_eq!(history.iter().map(|past| past.key).collect::<Vec<_>>(), (4..20).map(key).collect::<Vec<_>>());
     assert_eq!(peers.current_of(&key(3), NOW), None);
     assert!(matches!(peers.current_of(&key(4), NOW), Some(KeyStatus::Grace { .. })));
+    peers.add(key(3), NOW).unwrap();
 }
 
 #[test]
