@@ -130,7 +130,7 @@ impl Channel {
         if header.from != self.remote.public() || self.bound.is_some() != answer.message().body.re().is_some() {
             return Err(RejectReason::NotForUs);
         }
-        if header.ts.abs_diff(now.wall) > config.replay_window {
+        if header.ts.abs_diff(now.wall) > config.replay.window {
             return Err(RejectReason::OutsideWindow);
         }
         Ok(())

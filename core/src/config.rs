@@ -4,6 +4,7 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::rate::RateConfig;
+use crate::replay::ReplayConfig;
 
 /// The bounds and delays of a [`Node`](crate::Node).
 ///
@@ -15,10 +16,8 @@ pub struct Config {
     pub max_payload: usize,
     /// How often a peer may do what.
     pub rates: RateConfig,
-    /// How far a message's time may be from ours, and for how long nonces are remembered.
-    pub replay_window: Duration,
-    /// The most nonces remembered.
-    pub max_nonces: usize,
+    /// How far a message's time may be from ours, and how many nonces are remembered.
+    pub replay: ReplayConfig,
     /// How long a channel may be used after its handshake.
     pub ephemeral_ttl: Duration,
     /// How long a rotated key of ours, or of a peer, goes on to count. A peer may ask for less, never for more.
@@ -73,7 +72,7 @@ impl Config {
     /// Names the first field that does not.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let positive = [
-            ("max_nonces", self.max_nonces),
+            ("replay.max_nonces", self.replay.max_nonces),
             ("max_streams", self.max_streams),
             ("max_stranger_streams", self.max_stranger_streams),
             ("max_streams_per_remote", self.max_streams_per_remote),
@@ -109,8 +108,7 @@ impl Default for Config {
         Self {
             max_payload: 1 << 20,
             rates: RateConfig::default(),
-            replay_window: Duration::from_secs(5 * 60),
-            max_nonces: 10_000,
+            replay: ReplayConfig::default(),
             ephemeral_ttl: Duration::from_secs(3600),
             rotation_grace: Duration::from_secs(24 * 3600),
             min_version: 1,

@@ -4,6 +4,7 @@
 //! neither can be passed on to a third node or replayed into another stream. The original sends neither member; towards
 //! it the signature, the expected key and the ephemeral keys still hold.
 
+use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -53,12 +54,12 @@ impl Dialler {
     }
 
     /// Reads the listener's answer.
-    pub(crate) fn finish(self, answer: Received, config: &Config, now: Now) -> Result<Channel, DialFault> {
+    pub(crate) fn finish(self, answer: Received, config: &Config, now: Now) -> Result<Box<Channel>, DialFault> {
         let header = answer.message().header;
         if header.from != self.expected.public() {
             return Err(DialFault::Imposter);
         }
-        if header.ts.abs_diff(now.wall) > config.replay_window {
+        if header.ts.abs_diff(now.wall) > config.replay.window {
             return Err(DialFault::ClockDiffers);
         }
         let message = answer.verify(&self.expected).map_err(|_| DialFault::Imposter)?;
@@ -81,7 +82,7 @@ impl Dialler {
         if ack.version >= 2 && ack.ephemeral.is_none() {
             return Err(DialFault::Imposter);
         }
-        Ok(Channel::new(
+        let channel = Channel::new(
             Side::Dialler,
             self.local,
             self.expected,
@@ -90,7 +91,8 @@ impl Dialler {
             ack.ephemeral,
             bound,
             now,
-        ))
+        );
+        Ok(Box::new(channel))
     }
 }
 
@@ -110,7 +112,7 @@ pub(crate) enum DialFault {
 /// What a listener makes of a hello.
 pub(crate) enum Greeting {
     /// The line to answer with, and the channel that follows.
-    Welcome(Vec<u8>, Channel),
+    Welcome(Vec<u8>, Box<Channel>),
     /// The line to answer with before closing, and why.
     Refuse(Vec<u8>, RejectReason),
 }
@@ -124,7 +126,7 @@ pub(crate) fn precheck(hello: &Received, locals: &[PublicKey], config: &Config, 
     if locals.contains(&header.from) || body.to.is_some_and(|to| !locals.contains(&to)) {
         return Err(RejectReason::NotForUs);
     }
-    if header.ts.abs_diff(now.wall) > config.replay_window {
+    if header.ts.abs_diff(now.wall) > config.replay.window {
         return Err(RejectReason::OutsideWindow);
     }
     Ok(())
@@ -172,5 +174,5 @@ pub(crate) fn answer(
     let line = encode(&Message { header: own, body: Body::HelloAck(ack) }, |bytes| identity.sign(bytes));
     let bound = extended.then_some(own.nonce);
     let channel = Channel::new(Side::Listener, own.from, remote, version, ephemeral, body.ephemeral, bound, now);
-    Ok(Greeting::Welcome(line, channel))
+    Ok(Greeting::Welcome(line, Box::new(channel)))
 }

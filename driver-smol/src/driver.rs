@@ -4,6 +4,7 @@
 //! bounded queue, so a peer that sends faster than we work is slowed down by its own stream.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -79,16 +80,19 @@ pub struct Driver {
     public_key: PublicKey,
 }
 
+/// Something that looks at the node.
+type Look = Box<dyn FnOnce(&Node, Now) + Send>;
+
 /// What wakes the loop.
 enum Wake {
     Input(Input),
     Opened { stream: Stream, origin: StreamOrigin },
     Run { command: Command, result: Sender<Result<Reply, CommandError>> },
-    Look(Box<dyn FnOnce(&Node, Now) + Send>),
+    Look(Look),
     Subscribe(Sender<Event>),
     Listened(Result<(), net::NetError>),
     AwaitListening(Sender<Result<(), net::NetError>>),
-    Stop(Sender<()>),
+    Stop(Sender<Infallible>),
 }
 
 impl Driver {
@@ -182,8 +186,10 @@ impl Driver {
     pub async fn close(self) {
         let (done, stopped) = bounded(1);
         self.wake(Wake::Stop(done)).await;
-        // An error means that the loop has ended already.
-        drop(stopped.recv().await);
+        // Either way the loop has ended: nothing is ever sent here, dropping the sender is the message.
+        if let Ok(never) = stopped.recv().await {
+            match never {}
+        }
         self.task.await;
         self.network.close().await;
     }
@@ -256,7 +262,7 @@ impl Running {
         drop(accept);
         self.streams.clear();
         self.disk.close().await;
-        drop(stopped.try_send(()));
+        drop(stopped);
     }
 
     fn until_timeout(&self) -> Duration {

@@ -53,17 +53,20 @@ impl Kind {
 
 impl Node {
     pub(super) fn append_journal(&mut self, line: Vec<u8>, after: AfterWrite) {
-        let write = if self.replay.wants_compaction() {
-            DocumentWrite::Replace(Zeroizing::new(self.replay.compact()))
+        // After a failed append nobody knows how the journal ends: it is put in place anew.
+        let write = if self.replay.needs_compaction() || self.journal_failed {
+            DocumentWrite::Replace(Zeroizing::new(self.replay.compacted()))
         } else {
             DocumentWrite::Append(line)
         };
+        self.journal_failed = false;
         self.store(Document::Replay, write, after);
     }
 
     /// The nonce is spent for good: the text may go into the session, if its sender still may.
     pub(super) fn journal_written(&mut self, delivery: Delivery, result: Result<(), WriteFailed>, now: Now) {
         if let Err(WriteFailed { reason }) = result {
+            self.journal_failed = true;
             return self.delivery_failed(&delivery, Document::Replay.file_name(), reason, now);
         }
         if !self.authorised(&delivery.peer, &delivery.session, &delivery.kind, now) {

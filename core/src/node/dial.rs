@@ -3,6 +3,7 @@
 //! Anybody can announce a topic. An impostor costs a handshake and nothing else: it cannot end the search, and what it
 //! says is believed by nobody.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -75,7 +76,7 @@ impl Node {
             return;
         };
         let (dialler, line) = Dialler::start(identity, target, &self.config, &mut self.rng, now);
-        self.add_stream(id, remote, vec![local], Phase::AwaitAck(dial, dialler), now);
+        self.add_stream(id, remote, vec![local], Phase::AwaitAck(dial, Box::new(dialler)), now);
         self.transmit(id, line);
     }
 

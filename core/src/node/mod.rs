@@ -92,6 +92,8 @@ pub struct Node {
     expiries_seen: Instant,
     limits_dirty: bool,
     replay: ReplayWindow,
+    /// The last write of the journal failed.
+    journal_failed: bool,
     streams: BTreeMap<StreamId, Stream>,
     dials: BTreeMap<DialId, Dial>,
     requests: BTreeMap<RequestNo, Request>,
@@ -138,9 +140,8 @@ impl Node {
             None => RateLimiter::new(config.rates),
         };
         let replay = match stored.replay {
-            Some(log) => ReplayWindow::load(config.replay_window, config.max_nonces, &log, now)
-                .map_err(damaged(Document::Replay))?,
-            None => ReplayWindow::new(config.replay_window, config.max_nonces),
+            Some(journal) => ReplayWindow::load(config.replay, &journal, now.wall),
+            None => ReplayWindow::new(config.replay),
         };
         let mut node = Self {
             config,
@@ -153,6 +154,7 @@ impl Node {
             expiries_seen: now.mono,
             limits_dirty: false,
             replay,
+            journal_failed: false,
             streams: BTreeMap::new(),
             dials: BTreeMap::new(),
             requests: BTreeMap::new(),
@@ -199,6 +201,7 @@ impl Node {
             Some(AfterWrite::Answer(delivery, answer)) => self.answer_written(delivery, &answer, result, now),
             Some(AfterWrite::Nothing(document)) => {
                 if let Err(WriteFailed { reason }) = result {
+                    self.journal_failed |= document == Document::Replay;
                     self.event(Event::StoreFailed { what: document.file_name().into(), reason });
                 }
             }

@@ -217,7 +217,7 @@ impl Node {
                     channel.remote().verifies(&KeyRotation::proof_bytes(&rotation.statement, nonce), proof)
                 }),
             };
-        let until = statement.grace_until(now.wall, self.config.rotation_grace, self.config.replay_window);
+        let until = statement.grace_until(now.wall, self.config.rotation_grace, self.config.replay.window);
         let ours = self.identity.find(&statement.new).is_some() || self.identity.find(&statement.old).is_some();
         match until {
             Ok(until) if proved && !ours => {

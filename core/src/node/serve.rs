@@ -164,12 +164,14 @@ impl Node {
     ) {
         let nonce = Some(header.nonce);
         // A known peer's nonce is spent even if the message is refused; a stranger's must not fill the table.
-        let journal = self
-            .access
-            .peers
-            .get(&peer)
-            .is_some()
-            .then(|| self.replay.accept(&header.from, &header.nonce, header.ts, now.wall));
+        let journal = if self.access.peers.get(&peer).is_some() {
+            match self.replay.accept(&header.from, &header.nonce, header.ts, now.wall) {
+                Ok(line) => Some(line),
+                Err(_) => return self.invalid(id, RejectReason::Replayed, now),
+            }
+        } else {
+            None
+        };
         if !self.authorised(&peer, &session, &kind, now) {
             if let Some(line) = journal {
                 self.append_journal(line, super::AfterWrite::Nothing(super::Document::Replay));

@@ -1,5 +1,6 @@
 //! Streams: opening, bytes in, the handshake, closing, and what is held against whom.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
@@ -40,9 +41,9 @@ pub(super) enum Phase {
     /// Accepted; the other side has yet to say hello.
     AwaitHello,
     /// Dialled; we said hello and wait for the answer.
-    AwaitAck(DialId, Dialler),
+    AwaitAck(DialId, Box<Dialler>),
     /// Both sides have shown who they are.
-    Open(Channel),
+    Open(Box<Channel>),
 }
 
 impl Stream {
@@ -278,7 +279,7 @@ impl Node {
         }
     }
 
-    fn connected(&mut self, id: StreamId, channel: Channel, now: Now) {
+    fn connected(&mut self, id: StreamId, channel: Box<Channel>, now: Now) {
         let (peer, version, side) = (channel.remote().public(), channel.version(), channel.side());
         if let Some(stream) = self.streams.get_mut(&id) {
             stream.phase = Phase::Open(channel);
