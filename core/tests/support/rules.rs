@@ -199,8 +199,15 @@ fn is_plain_string(quoted: &str) -> bool {
         .is_ok_and(|text| serde_json::to_string(&text).is_ok_and(|written| written == quoted))
 }
 
+/// Whether a lone surrogate is in one of these texts or lists of texts; `line` is as `JSON.stringify` writes it, and
+/// `members` are those of the line without its surrogates.
+pub(crate) fn has_surrogate(line: &str, members: &Map<String, Value>, names: &[&str]) -> bool {
+    let written = |name: &str| members.get(name).map(|value| format!("{}:{value}", Value::from(name)));
+    names.iter().filter_map(|name| written(name)).any(|member| !line.contains(&member))
+}
+
 /// Takes out the escapes of lone surrogates, as `JSON.stringify` writes them.
-fn without_surrogates(text: &str) -> String {
+pub(crate) fn without_surrogates(text: &str) -> String {
     let code = |at: usize| {
         let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;
         u16::from_str_radix(digits, 16).ok().filter(|_| !digits.contains(|c: char| c.is_ascii_uppercase()))

@@ -8,13 +8,26 @@ use std::vec::Vec;
 
 use serde_json::Value;
 
-/// Reads one file of vectors.
+/// Reads one file of vectors; one that is not in the folder is taken from the copy.
 pub(crate) fn load(name: &str) -> Value {
-    let folder = std::env::var_os("WOPR_VECTORS")
-        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors")), PathBuf::from);
-    let path = folder.join(name);
+    let copy = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors")).join(name);
+    let further = std::env::var_os("WOPR_VECTORS").map(|folder| PathBuf::from(folder).join(name));
+    let path = further.filter(|path| path.exists()).unwrap_or(copy);
     let text = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Whether the cases are others than those of this repository.
+pub(crate) fn are_others() -> bool {
+    std::env::var_os("WOPR_VECTORS").is_some()
+}
+
+/// Fails if `docs/stricter.md` does not explain a rule.
+pub(crate) fn explained(rule: &'static str) -> &'static str {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/stricter.md");
+    let page = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    assert!(page.contains(&["| ", rule, " |"].concat()), "{path} does not explain: {rule}");
+    rule
 }
 
 /// The member `name` of a case, which must be a text.
