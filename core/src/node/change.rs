@@ -415,6 +415,12 @@ impl Node {
         remove(&mut self.access)
     }
 
+    /// Whether a claim of this invite is being stored.
+    pub(super) fn claim_under_way(&self, nonce: &Nonce) -> bool {
+        let then = self.changes.under_way.as_ref().map(|under_way| &under_way.then);
+        matches!(then, Some(Then::Claimed { grant, .. }) if grant.invite == Some(*nonce))
+    }
+
     /// Drops grants for a peer that wait to be stored: a revocation came after them.
     pub(super) fn drop_pending_grants(&mut self, peer: &PublicKey) {
         let mut dropped = Vec::new();

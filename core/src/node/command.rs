@@ -11,7 +11,7 @@ use super::{Command, CommandError, CommandId, Document, Node, Reply, StreamId};
 use crate::access::{Capability, SessionSet, TrustLevel};
 use crate::event::{Event, RejectReason};
 use crate::grant::Grant;
-use crate::invite::{InviteState, InviteSummary, InviteToken};
+use crate::invite::{InviteState, InviteSummary, InviteToken, RevokeRefused};
 use crate::keys::{Nonce, PublicKey};
 use crate::message::{Claim, Header, RequestId};
 use crate::peer::{PeerRef, ResolveError};
@@ -165,6 +165,10 @@ impl Node {
             Ok(nonce) => nonce,
             Err(_) => InviteToken::parse(invite).map_err(CommandError::BadInvite)?.nonce,
         };
+        // A claim of it may be on its way to the disk: then it is too late.
+        if self.claim_under_way(&nonce) {
+            return Err(CommandError::NotRevoked(RevokeRefused::AlreadyClaimed));
+        }
         let revoked = self.take_away(|access| access.invites.revoke(&nonce, now.wall).cloned());
         let reply = Reply::InviteRevoked(revoked.map_err(CommandError::NotRevoked)?);
         let documents = Vec::from([Document::Access]);
