@@ -217,7 +217,7 @@ impl Node {
     }
 
     /// An AI that is answering a peer stops as soon as the peer may no longer ask.
-    fn stop_unauthorised_asks(&mut self, now: Now) {
+    pub(super) fn stop_unauthorised_asks(&mut self, now: Now) {
         let stopped: Vec<_> = self
             .asks
             .iter()
