@@ -24,7 +24,7 @@ pub(crate) struct Cli {
     pub(crate) json: bool,
 
     /// The folder of the node's keys, grants and sessions.
-    #[arg(long, global = true, value_name = "DIR", env = "WOPR_HOME", default_value = "~/.wopr", value_parser = home_dir)]
+    #[arg(long, global = true, value_name = "DIR", env = "WOPR_HOME", hide_env_values = true, default_value = "~/.wopr", value_parser = home_dir)]
     pub(crate) home: PathBuf,
 
     #[command(subcommand)]

@@ -82,6 +82,16 @@ impl NodeCommand {
             _ => "asking the node".to_owned(),
         }
     }
+
+    /// What to say from the moment when a peer was found.
+    pub(crate) const fn once_connected(&self) -> &'static str {
+        match self {
+            Self::Log(_) => "connected, leaving the message",
+            Self::Inject(_) => "connected, waiting for the answer",
+            Self::Rotate(_) => "telling the peers",
+            _ => "connected",
+        }
+    }
 }
 
 impl Addressed {
@@ -89,3 +99,6 @@ impl Addressed {
         self.message == crate::args::FROM_STDIN
     }
 }
+
+#[cfg(test)]
+mod tests;

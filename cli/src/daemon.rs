@@ -11,7 +11,8 @@ mod server;
 use std::io::Read as _;
 use std::time::{Duration, Instant};
 
-use smol::Timer;
+use smol::{Timer, future};
+use wopr_p2p_core::Event;
 use wopr_p2p_smol::home::Home;
 
 pub(crate) use self::server::{run, signals, until_asked};
@@ -20,7 +21,7 @@ use crate::command;
 use crate::config::Config;
 use crate::exit::Failure;
 use crate::node::{Node, OpenError};
-use crate::output::{Output, Shown};
+use crate::output::{Output, Shown, Waiting};
 
 /// How long a command waits for another one that has the home.
 const BUSY_LIMIT: Duration = Duration::from_secs(30);
@@ -29,21 +30,29 @@ const BUSY_STEP: Duration = Duration::from_millis(20);
 /// The longest text that is read from stdin, in bytes; the node's own limit is lower.
 const MAX_STDIN: u64 = 8 << 20;
 
-/// Does a command: by the daemon of the home, or by a node that runs as long as it takes.
+/// Does a command: by the daemon of the home, or by a node that runs as long as it takes. `words` are those that the
+/// command was read from: the daemon reads them again.
 ///
 /// # Errors
 /// Why it was not done.
-pub(crate) async fn perform(home: &Home, command: NodeCommand, out: Output) -> Result<Shown, Failure> {
+pub(crate) async fn perform(
+    home: &Home,
+    command: NodeCommand,
+    words: Vec<String>,
+    out: Output,
+) -> Result<Shown, Failure> {
     let stdin = if command.wants_stdin() { Some(read_stdin()?) } else { None };
     let waiting = out.waiting(command.waiting_for());
     let started = Instant::now();
     loop {
         if let Some(daemon) = client::Connection::open(home).await? {
-            return daemon.ask(stdin).await;
+            return daemon.ask(words, stdin).await;
         }
         match Node::open(home, &Config::load(home.folder())?, command.reach()).await {
             Ok(node) => {
-                let result = command::execute(command, stdin, &node, out).await;
+                let connected = command.once_connected();
+                let doing = command::execute(command, stdin, &node, out);
+                let result = future::or(doing, tell_connected(&node, &waiting, connected)).await;
                 waiting.now_for("closing the node");
                 node.close().await;
                 return result;
@@ -56,6 +65,17 @@ pub(crate) async fn perform(home: &Home, command: NodeCommand, out: Output) -> R
             }
         }
     }
+}
+
+/// Says on the way that the peer was found. Never ends before the command does.
+async fn tell_connected(node: &Node, waiting: &Waiting, text: &'static str) -> Result<Shown, Failure> {
+    let happening = node.events().await;
+    while let Ok(event) = happening.recv().await {
+        if matches!(event, Event::PeerConnected { dialled: true, .. }) {
+            waiting.now_for(text);
+        }
+    }
+    future::pending().await
 }
 
 fn read_stdin() -> Result<String, Failure> {
@@ -74,3 +94,6 @@ fn read_stdin() -> Result<String, Failure> {
     // `echo text | wopr …` means the text, not the line end that echo adds.
     Ok(text.strip_suffix('\n').map_or_else(|| text.clone(), str::to_owned))
 }
+
+#[cfg(test)]
+mod tests;

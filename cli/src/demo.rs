@@ -23,7 +23,7 @@ use self::steps::Steps;
 use crate::config::{Config, Session};
 use crate::daemon::{signals, until_asked};
 use crate::exit::{Exit, Failure};
-use crate::node::{Node, OpenError, Reach};
+use crate::node::{Node, Reach};
 use crate::output::{BOLD, DIM, Json, Object, Output};
 
 /// The session that Bob is let into.
@@ -99,18 +99,12 @@ async fn open_nodes(folder: &Path, dht: SocketAddrV4) -> Result<((Node, Node), O
     let session = Session { command, timeout: Some(TIMEOUT), max_answer_bytes: None };
     let settings = || Config { bootstrap: Some(vec![dht.to_string()]), bind: Some(*dht.ip()), ..Config::default() };
     let alice_settings = Config { sessions: BTreeMap::from([(OPEN.to_owned(), session)]), ..settings() };
-    let alice = open(&home(folder, "alice")?, &alice_settings, Reach::BothWays).await?;
-    let bob = open(&home(folder, "bob")?, &settings(), Reach::Others).await?;
+    let alice = Node::open(&home(folder, "alice")?, &alice_settings, Reach::BothWays).await?;
+    let bob = Node::open(&home(folder, "bob")?, &settings(), Reach::Others).await?;
     let found = Object::default()
         .shown("alice", alice.snapshot().await?.public_key)
         .shown("bob", bob.snapshot().await?.public_key);
     Ok(((alice, bob), found))
-}
-
-async fn open(home: &Home, config: &Config, reach: Reach) -> Result<Node, Failure> {
-    Node::open(home, config, reach).await.map_err(|error| match error {
-        OpenError::Busy(failure) | OpenError::Failed(failure) => failure,
-    })
 }
 
 fn home(folder: &Path, name: &str) -> Result<Home, Failure> {

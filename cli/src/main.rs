@@ -41,7 +41,11 @@ async fn run(cli: Cli) -> Result<(), Failure> {
     match cli.area {
         Area::Daemon { command: Daemon::Run } => daemon::run(&home()?, out).await,
         Area::P2p { command } => match command {
-            P2p::Node(command) => Ok(out.show(&daemon::perform(&home()?, command, out).await?)?),
+            P2p::Node(command) => {
+                // A path that is no text is no matter here: the daemon has its own home.
+                let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+                Ok(out.show(&daemon::perform(&home()?, command, words, out).await?)?)
+            }
             P2p::Dht { listen } => dht::run(listen, Config::load(home()?.folder())?, out).await,
             P2p::Demo => demo::run(out).await,
             P2p::DemoAnswer => demo::answer::run(out),
@@ -60,5 +64,5 @@ fn not_a_command(error: &clap::Error) -> Result<(), Failure> {
     }
     let said = said.trim().strip_prefix("error: ").unwrap_or(&said);
     let (message, next) = said.split_once("\n\n").unwrap_or((said, ""));
-    Err(Failure::invalid(message, next))
+    Err(Failure::invalid(message, next.trim()))
 }

@@ -50,6 +50,14 @@ impl From<Failure> for OpenError {
     }
 }
 
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Busy(failure) | OpenError::Failed(failure) => failure,
+        }
+    }
+}
+
 impl Node {
     /// Opens the node of a home with these settings; a new home gets an identity.
     ///

@@ -77,7 +77,7 @@ pub(super) fn fields(node: &Snapshot) -> Fields {
         .field("created", relative(node.created, now));
     for key in &node.grace {
         let (id, until) = (key.public_key.short_id(), relative(key.until, now));
-        fields = fields.field("formerKey", format!("{id}, valid until {until}, rotated: {}", key.reason));
+        fields = fields.field("formerKey", format!("{id}, ends {until}, rotated: {}", key.reason));
         let untold = untold(node, &key.told);
         if !untold.is_empty() {
             fields = fields.field("notToldYet", names.labels(&untold));

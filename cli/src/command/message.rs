@@ -50,8 +50,8 @@ fn text(to: &Addressed, stdin: Option<String>) -> Result<String, Failure> {
 
 /// A message that is in the peer's session.
 pub(super) struct Logged {
-    peer: String,
-    session: String,
+    pub(super) peer: String,
+    pub(super) session: String,
 }
 
 impl View for Logged {
@@ -67,9 +67,9 @@ impl View for Logged {
 
 /// What the peer's AI said.
 pub(super) struct Answer {
-    peer: String,
-    session: String,
-    answer: String,
+    pub(super) peer: String,
+    pub(super) session: String,
+    pub(super) answer: String,
 }
 
 impl View for Answer {

@@ -154,7 +154,7 @@ pub(super) fn detail(peer: &Peer, indent: usize) -> String {
     }
     for past in &peer.history {
         let until = relative(past.valid_until, now);
-        fields = fields.field("formerKey", format!("{}, until {until}, rotated: {}", past.key, past.reason));
+        fields = fields.field("formerKey", format!("{}, end {until}, rotated: {}", past.key, past.reason));
     }
     let name = peer.name.as_deref().unwrap_or("(no name)");
     format!("{BOLD}{}{BOLD:#}\n{}", Cell::from(name), fields.render(indent))

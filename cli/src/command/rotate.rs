@@ -48,7 +48,7 @@ impl View for Rotated {
         Fields::default()
             .field("publicKey", self.public_key.to_string())
             .field("rotatedFrom", self.rotated_from.to_string())
-            .field("oldKeyValid", format!("until {}", relative(self.grace_until, Node::now())))
+            .field("oldKeyEnds", relative(self.grace_until, Node::now()))
             .field("told", self.names.labels(&self.told))
             .field("notToldYet", self.names.labels(&self.untold))
             .render(0)

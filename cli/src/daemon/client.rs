@@ -29,12 +29,12 @@ impl Connection {
         }
     }
 
-    /// Has the daemon do the command of this process.
+    /// Has the daemon do a command.
     ///
     /// # Errors
     /// Why it was not done.
-    pub(super) async fn ask(mut self, stdin: Option<String>) -> Result<Shown, Failure> {
-        let request = Request { words: std::env::args().skip(1).collect(), stdin };
+    pub(super) async fn ask(mut self, words: Vec<String>, stdin: Option<String>) -> Result<Shown, Failure> {
+        let request = Request { words, stdin };
         let answer = match write(&mut self.0, &request).await {
             Ok(()) => read(&mut self.0).await,
             Err(error) => Err(error.into()),

@@ -1,5 +1,6 @@
 //! The daemon's side of its socket, and its life from start to signal.
 
+use std::future::Future;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ use crate::args::{Area, Cli, P2p};
 use crate::command::{self, Names};
 use crate::config::Config;
 use crate::exit::Failure;
-use crate::node::{Node, OpenError, Reach};
+use crate::node::{Node, Reach};
 use crate::output::{BOLD, GOOD, Object, Output, WARN};
 
 /// Commands that are done at the same time; more have to wait.
@@ -35,17 +36,24 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 /// It could not start.
 pub(crate) async fn run(home: &Home, out: Output) -> Result<(), Failure> {
     let signals = signals()?;
-    let config = Config::load(home.folder())?;
-    let node = Node::open(home, &config, Reach::BothWays).await.map_err(|error| match error {
-        OpenError::Busy(failure) | OpenError::Failed(failure) => failure,
-    })?;
+    live(home, &Config::load(home.folder())?, out, until_asked(signals)).await
+}
+
+/// Runs the home's node until the future ends, then stops it in order.
+pub(super) async fn live(
+    home: &Home,
+    config: &Config,
+    out: Output,
+    until: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    let node = Node::open(home, config, Reach::BothWays).await?;
     let result = match Socket::bind(home) {
         Ok(socket) => {
             // The commands under way borrow these two, and end with the executor.
             let (node, places) = (&node, &Semaphore::new(MAX_COMMANDS));
             let executor = Executor::new();
             let serving = future::or(socket.serve(&executor, node, places), report(node, out));
-            executor.run(future::or(serving, until_asked(signals))).await
+            executor.run(future::or(until, serving)).await
         }
         Err(failure) => Err(failure),
     };
