@@ -406,13 +406,13 @@ impl Node {
         self.answer(stream, re, |re| Body::Ack(Ack { encrypt_key, session: None, re }), now);
     }
 
-    /// Takes access away, at once and everywhere: in what is in force, in the change under way, and from the changes
-    /// that wait.
-    pub(super) fn take_away<T>(&mut self, remove: impl Fn(&mut Access) -> T) -> T {
+    /// Changes what is in force and the copy that is being stored alike, without waiting for the disk: for what is taken
+    /// away, and for what is only noted.
+    pub(super) fn at_once<T>(&mut self, amend: impl Fn(&mut Access) -> T) -> T {
         if let Some(next) = self.changes.under_way.as_mut().and_then(|under_way| under_way.next.as_mut()) {
-            remove(next);
+            amend(next);
         }
-        remove(&mut self.access)
+        amend(&mut self.access)
     }
 
     /// Whether a claim of this invite is being stored.

@@ -66,7 +66,7 @@ impl Node {
 
     /// Ends what the wall clock has ended, for good: stored, so that a clock that steps back brings nothing back.
     fn prune_access(&mut self, now: Now) {
-        let (ended, past_keys) = self.take_away(|access| {
+        let (ended, past_keys) = self.at_once(|access| {
             access.invites.prune(now.wall);
             (access.grants.prune_expired(now.wall), access.peers.prune(now.wall))
         });
