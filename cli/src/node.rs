@@ -159,7 +159,8 @@ async fn network(config: &Config, reach: Reach) -> Result<Arc<dyn Network>, Fail
     }
 }
 
-fn core_config(config: &Config) -> wopr_p2p_core::Config {
+/// The core's bounds and delays: its defaults, with what the owner set.
+pub(crate) fn core_config(config: &Config) -> wopr_p2p_core::Config {
     let mut core = wopr_p2p_core::Config::default();
     if let Some(size) = config.max_payload_size {
         core.max_payload = size as usize;
