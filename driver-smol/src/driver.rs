@@ -10,21 +10,22 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use smol::channel::{Receiver, Sender, bounded};
+use smol::channel::{Receiver, Sender, bounded, unbounded};
 use smol::{Task, Timer, future};
+use wopr_p2p_core::access::SessionName;
 use wopr_p2p_core::keys::{PublicKey, Topic};
 use wopr_p2p_core::node::Snapshot;
 use wopr_p2p_core::rate::Standing;
 use wopr_p2p_core::time::Now;
 use wopr_p2p_core::{
     AskFailed, AskId, Command, CommandError, CommandId, Config, DialEnd, DialId, Document, Event, Input, Node, Output,
-    Reply, StartError, Stored, StreamId, StreamOrigin, TransportKey,
+    Question, Reply, StartError, Stored, StreamId, StreamOrigin, TransportKey,
 };
 
 use crate::clock::Clock;
 use crate::disk::{Disk, Written};
 use crate::file::FileError;
-use crate::handler::Handlers;
+use crate::handler::{HandlerError, Handlers};
 use crate::home::HomeLock;
 use crate::net::{self, DialEvent, Incoming, Network, Stream, StreamReader, StreamWriter};
 use crate::session_file::SessionWriter;
@@ -32,8 +33,8 @@ use crate::store::Store;
 
 /// What may wait for the node before whoever brings more has to wait.
 const INBOX: usize = 256;
-/// Messages that may wait for a slow reader before its stream is given up.
-const OUTBOX: usize = 32;
+/// How long the last messages may take to leave when the node stops.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 /// Events that may wait for a subscriber before it misses some.
 const EVENTS: usize = 1024;
 
@@ -47,6 +48,34 @@ pub struct Options {
     pub handlers: Handlers,
     /// Whether others can reach it. A node that runs for one command need not announce itself.
     pub listen: bool,
+    /// Hears what went wrong on our side, for the owner. Called in the loop: it must not block.
+    pub report: Box<dyn Fn(Report) + Send>,
+}
+
+/// Something that went wrong on our side and that no [`Event`] says.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Report {
+    /// A peer's question got no answer. The peer only hears that it failed.
+    Unanswered {
+        /// Who asked.
+        peer: PublicKey,
+        /// In which session.
+        session: SessionName,
+        /// Why the session's command gave no answer.
+        error: HandlerError,
+    },
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // A peer chose the name: `Debug` makes its control characters harmless.
+            Self::Unanswered { peer, session, error } => {
+                write!(f, "a question of {} in the session {session:?} got no answer: {error}", peer.short_id())
+            }
+        }
+    }
 }
 
 /// Why a node could not be started.
@@ -86,6 +115,8 @@ type Look = Box<dyn FnOnce(&Node, Now) + Send>;
 /// What wakes the loop.
 enum Wake {
     Input(Input),
+    Written(Written),
+    Answered { id: AskId, result: Result<String, Report> },
     Opened { stream: Stream, origin: StreamOrigin },
     Run { command: Command, result: Sender<Result<Reply, CommandError>> },
     Look(Look),
@@ -114,10 +145,13 @@ impl Driver {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| DriverError::System(io::Error::other(error)))?;
         let clock = Clock::start();
+        // All that the owner may ask of one peer, or one peer may have answered by us, at once.
+        let outbox = options.config.max_commands.saturating_add(options.config.max_requests_per_stream);
         let node = Node::new(options.config, stored, seed, clock.now()).map_err(DriverError::Start)?;
         let public_key = node.public_key();
         let (disk, written) = Disk::start(store, SessionWriter::new(home)).map_err(DriverError::System)?;
         let (inbox, wakes) = bounded(INBOX);
+        let (sending, sent) = bounded(1);
         let network = options.network;
         let running = Running {
             node,
@@ -126,10 +160,16 @@ impl Driver {
             network: Arc::clone(&network),
             handlers: options.handlers,
             listen: options.listen,
+            report: options.report,
             inbox: inbox.clone(),
+            outbox,
             streams: HashMap::new(),
             dials: HashMap::new(),
             asks: HashMap::new(),
+            writes: 0,
+            sending,
+            sent,
+            stopping: false,
             commands: HashMap::new(),
             subscribers: Vec::new(),
             listening: Listening::default(),
@@ -172,7 +212,7 @@ impl Driver {
         events
     }
 
-    /// Waits until the node has been announced for the first time.
+    /// Waits until the node has been announced for the first time; at once if it was started not to listen.
     ///
     /// # Errors
     /// The first announcement failed; the network goes on trying.
@@ -182,7 +222,8 @@ impl Driver {
         listening.recv().await.unwrap_or(Err(net::NetError::Closed))
     }
 
-    /// Stops in order: no new work, announcements taken back, what was accepted stored.
+    /// Stops in order: nothing new comes in; messages that were accepted are stored and acknowledged; questions with an
+    /// AI are given up; then the streams close, and the announcements are taken back.
     pub async fn close(self) {
         let (done, stopped) = bounded(1);
         self.wake(Wake::Stop(done)).await;
@@ -215,10 +256,19 @@ struct Running {
     network: Arc<dyn Network>,
     handlers: Handlers,
     listen: bool,
+    report: Box<dyn Fn(Report) + Send>,
     inbox: Sender<Wake>,
+    /// How many messages may wait for a slow reader before its stream is given up.
+    outbox: usize,
     streams: HashMap<StreamId, Open>,
     dials: HashMap<DialId, Task<()>>,
     asks: HashMap<AskId, Task<()>>,
+    /// Writes that the disk has yet to confirm.
+    writes: usize,
+    /// Each stream's writer has a copy: when all are gone, everything has been sent.
+    sending: Sender<Infallible>,
+    sent: Receiver<Infallible>,
+    stopping: bool,
     commands: HashMap<CommandId, Sender<Result<Reply, CommandError>>>,
     subscribers: Vec<Sender<Event>>,
     listening: Listening,
@@ -228,13 +278,13 @@ struct Running {
 /// An open stream: the queue to its writer, and its reader, which stops when dropped.
 struct Open {
     outbox: Sender<Vec<u8>>,
-    _reader: Task<()>,
+    reader: Option<Task<()>>,
 }
 
-/// Whether we have been announced, and who waits for it.
+/// Whether we have been announced, as far as that is known, and who waits for it.
 #[derive(Default)]
 struct Listening {
-    done: bool,
+    announced: Option<bool>,
     waiting: Vec<Sender<Result<(), net::NetError>>>,
 }
 
@@ -243,15 +293,18 @@ impl Running {
         let accept = smol::spawn(accept(Arc::clone(&self.network), self.inbox.clone()));
         self.drain();
         let stopped = loop {
+            // Looked at before waiting: inputs that keep coming must not hold up the clock.
+            if self.until_timeout().is_zero() {
+                self.node.handle_timeout(self.clock.now());
+                self.drain();
+            }
+            let wait = self.until_timeout();
             let timer = async {
-                Timer::after(self.until_timeout()).await;
+                Timer::after(wait).await;
                 None
             };
             let wake = async { wakes.recv().await.ok() };
-            let write = async {
-                let (id, result) = written.recv().await.ok()?;
-                Some(Wake::Input(Input::Written { id, result }))
-            };
+            let write = async { written.recv().await.ok().map(Wake::Written) };
             match future::or(write, future::or(wake, timer)).await {
                 Some(Wake::Stop(done)) => break done,
                 Some(wake) => self.wake(wake),
@@ -260,9 +313,36 @@ impl Running {
             self.drain();
         };
         drop(accept);
-        self.streams.clear();
-        self.disk.close().await;
+        self.finish(written).await;
         drop(stopped);
+    }
+
+    /// Lets what was accepted come to its end, and takes on nothing more.
+    async fn finish(mut self, written: Receiver<Written>) {
+        self.stopping = true;
+        self.dials.clear();
+        self.asks.clear();
+        for open in self.streams.values_mut() {
+            open.reader = None;
+        }
+        while self.writes > 0
+            && let Ok(written) = written.recv().await
+        {
+            self.wake(Wake::Written(written));
+            self.drain();
+        }
+        self.streams.clear();
+        drop(self.sending);
+        let sent = async {
+            if let Ok(never) = self.sent.recv().await {
+                match never {}
+            }
+        };
+        let late = async {
+            Timer::after(LAST_WORDS).await;
+        };
+        future::or(sent, late).await;
+        self.disk.close().await;
     }
 
     fn until_timeout(&self) -> Duration {
@@ -276,11 +356,15 @@ impl Running {
                 match &input {
                     Input::StreamClosed { stream } => drop(self.streams.remove(stream)),
                     Input::DialEnded { dial, .. } => drop(self.dials.remove(dial)),
-                    Input::Answered { id, .. } => drop(self.asks.remove(id)),
                     _ => {}
                 }
                 self.input(input);
             }
+            Wake::Written((id, result)) => {
+                self.writes -= 1;
+                self.input(Input::Written { id, result });
+            }
+            Wake::Answered { id, result } => self.answered(id, result),
             Wake::Opened { stream, origin } => self.opened(stream, origin),
             Wake::Run { command, result } => {
                 let id = CommandId(self.next_id());
@@ -290,17 +374,27 @@ impl Running {
             Wake::Look(look) => look(&self.node, self.clock.now()),
             Wake::Subscribe(subscriber) => self.subscribers.push(subscriber),
             Wake::Listened(result) => self.listened(result),
-            Wake::AwaitListening(waiting) if self.listening.done => drop(waiting.try_send(Ok(()))),
-            Wake::AwaitListening(waiting) => self.listening.waiting.push(waiting),
+            Wake::AwaitListening(waiting) => self.await_listening(waiting),
             Wake::Stop(_) => {}
         }
     }
 
+    fn await_listening(&mut self, waiting: Sender<Result<(), net::NetError>>) {
+        match self.listening.announced {
+            None if self.listen => self.listening.waiting.push(waiting),
+            None | Some(true) => drop(waiting.try_send(Ok(()))),
+            Some(false) => drop(waiting.try_send(Err(net::NetError::Unreachable))),
+        }
+    }
+
     fn listened(&mut self, result: Result<(), net::NetError>) {
-        self.listening.done |= result.is_ok();
-        let mut result = Some(result);
+        let announced = result.is_ok() || self.listening.announced == Some(true);
+        self.listening.announced = Some(announced);
+        // The reason is for the first who waits; the others hear the usual one.
+        let mut reason = result.err();
         for waiting in self.listening.waiting.drain(..) {
-            drop(waiting.try_send(result.take().unwrap_or(Ok(()))));
+            let result = if announced { Ok(()) } else { Err(reason.take().unwrap_or(net::NetError::Unreachable)) };
+            drop(waiting.try_send(result));
         }
     }
 
@@ -317,6 +411,7 @@ impl Running {
 
     fn carry_out(&mut self, output: Output) {
         match output {
+            Output::Dial { .. } | Output::Listen { .. } | Output::Ask { .. } if self.stopping => {}
             Output::Transmit { stream, bytes } => self.transmit(stream, bytes),
             Output::CloseStream { stream } => drop(self.streams.remove(&stream)),
             Output::Dial { dial, topic } => {
@@ -330,17 +425,15 @@ impl Running {
                     smol::spawn(self.network.unlisten(topic.0)).detach();
                 }
             }
-            Output::Store { id, document, write } => self.disk.store(id, document, write),
-            Output::Record { id, session, entry } => self.disk.record(id, session, entry),
-            Output::Ask { id, question } => {
-                let asked = self.handlers.ask(question);
-                let inbox = self.inbox.clone();
-                let task = smol::spawn(async move {
-                    let result = asked.await.map_err(|error| AskFailed::from(&error));
-                    drop(inbox.send(Wake::Input(Input::Answered { id, result })).await);
-                });
-                self.asks.insert(id, task);
+            Output::Store { id, document, write } => {
+                self.writes += 1;
+                self.disk.store(id, document, write);
             }
+            Output::Record { id, session, entry } => {
+                self.writes += 1;
+                self.disk.record(id, session, entry);
+            }
+            Output::Ask { id, question } => self.ask(id, question),
             Output::CancelAsk { id } => drop(self.asks.remove(&id)),
             Output::Finished { id, result } => {
                 if let Some(waiting) = self.commands.remove(&id) {
@@ -352,6 +445,30 @@ impl Running {
                 !matches!(subscriber.try_send(event.clone()), Err(smol::channel::TrySendError::Closed(_)))
             }),
         }
+    }
+
+    fn ask(&mut self, id: AskId, question: Question) {
+        let (peer, session) = (question.peer, question.session.clone());
+        let (asked, inbox) = (self.handlers.ask(question), self.inbox.clone());
+        let task = smol::spawn(async move {
+            let result = asked.await.map_err(|error| Report::Unanswered { peer, session, error });
+            drop(inbox.send(Wake::Answered { id, result }).await);
+        });
+        self.asks.insert(id, task);
+    }
+
+    fn answered(&mut self, id: AskId, result: Result<String, Report>) {
+        // Without a task it was given up in the moment of its answer.
+        if self.asks.remove(&id).is_none() {
+            return;
+        }
+        let result = result.map_err(|report| {
+            let Report::Unanswered { error, .. } = &report;
+            let failed = AskFailed::from(error);
+            (self.report)(report);
+            failed
+        });
+        self.input(Input::Answered { id, result });
     }
 
     fn announce(&mut self, topic: Topic) {
@@ -370,11 +487,16 @@ impl Running {
         let id = StreamId(self.next_id());
         let remote = TransportKey(stream.remote());
         let (reader, writer) = stream.split();
-        // The queue's bound is counted in `transmit`; the node bounds how much it says.
-        let (outbox, queued) = bounded(OUTBOX);
-        smol::spawn(write(writer, queued)).detach();
-        let reader = smol::spawn(read(reader, id, self.inbox.clone()));
-        self.streams.insert(id, Open { outbox, _reader: reader });
+        // Its bound is looked at in `transmit`: a bounded queue would take up all of its room from the start.
+        let (outbox, queued) = unbounded();
+        let sending = self.sending.clone();
+        smol::spawn(async move {
+            write(writer, queued).await;
+            drop(sending);
+        })
+        .detach();
+        let reader = Some(smol::spawn(read(reader, id, self.inbox.clone())));
+        self.streams.insert(id, Open { outbox, reader });
         self.input(Input::StreamOpened { stream: id, origin, remote });
     }
 
@@ -382,7 +504,7 @@ impl Running {
         let Some(open) = self.streams.get(&id) else {
             return;
         };
-        if open.outbox.try_send(bytes).is_err() {
+        if open.outbox.len() >= self.outbox || open.outbox.try_send(bytes).is_err() {
             // It reads nothing, or it is gone: nobody can be answered there.
             self.streams.remove(&id);
             self.input(Input::StreamClosed { stream: id });
