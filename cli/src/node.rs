@@ -17,6 +17,7 @@ use wopr_p2p_smol::session_file::SessionReader;
 
 use crate::config::{Config, EVERY_SESSION, Rate, Session};
 use crate::exit::{Exit, Failure};
+use crate::output::WARN;
 
 /// How far a node reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +74,7 @@ impl Node {
             network: network(config, reach).await?,
             handlers: handlers(config, home)?,
             listen: reach == Reach::BothWays,
+            report: Box::new(|report| anstream::eprintln!("{WARN}warning:{WARN:#} {report}")),
         };
         let driver = Driver::start(Arc::new(lock), options).map_err(|error| {
             let next =
