@@ -102,7 +102,7 @@ pub(super) enum Change {
     /// A peer has a new key.
     PeerRotation { stream: StreamId, re: Nonce, statement: RotationStatement, until: WallTime },
     /// A peer opened sessions of its own to us.
-    Opened { command: CommandId, peer: PublicKey, encrypt_key: EncryptKey, opened: Opened },
+    Opened { command: CommandId, peer: PublicKey, encrypt_key: Option<EncryptKey>, opened: Opened },
     /// We have a new key.
     OwnRotation { command: Option<CommandId>, next: IdentityFile },
     /// Something was taken away: store what holds already.
@@ -225,7 +225,9 @@ impl Node {
             Change::Opened { command, peer, encrypt_key, opened } => {
                 let (sessions, capabilities) = (opened.sessions.clone(), opened.capabilities.clone());
                 next.peers.add(peer, now.wall).map_err(|error| Refusal::Command(command, error.into()))?;
-                next.peers.set_encrypt_key(&peer, encrypt_key);
+                if let Some(encrypt_key) = encrypt_key {
+                    next.peers.set_encrypt_key(&peer, encrypt_key);
+                }
                 next.peers.open(&peer, opened);
                 (alloc::vec![Document::Peers], Then::Opened { command, peer, sessions, capabilities })
             }

@@ -205,7 +205,8 @@ impl World {
         self.hosts.iter().filter_map(|host| host.node.poll_timeout()).map(|(at, _)| at).min()
     }
 
-    fn sleep_until_timeout(&mut self) {
+    /// Lets time pass until the next timer of anybody.
+    pub fn sleep_until_timeout(&mut self) {
         let at = self.next_timeout().expect("a node always has a timer");
         self.advance_to(at.max(self.now.mono));
         for host in 0..self.hosts.len() {
