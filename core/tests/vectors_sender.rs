@@ -4,6 +4,8 @@
 //! The listener's frames are sent as they are recorded. Only the answer to an inject must be encrypted anew, for the
 //! ephemeral key that our dialler drew, and given its request's id.
 
+#[path = "support/answer_rules.rs"]
+mod answer_rules;
 #[path = "support/lenient.rs"]
 mod lenient;
 #[path = "support/original.rs"]
@@ -19,10 +21,11 @@ mod world;
 
 use std::time::Duration;
 
+use answer_rules::stricter_about_answers;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use original::{Original, parse, payload_key, seal, with_member, x25519_public};
-use recorded::identity;
+use original::{Original, parse};
+use recorded::{identity, remade_response};
 use serde_json::{Value, json};
 use wopr_p2p_core::access::{Capability, SessionSet};
 use wopr_p2p_core::identity::IdentityFile;
@@ -32,7 +35,6 @@ use wopr_p2p_core::rotation::RotationReason;
 use wopr_p2p_core::time::WallTime;
 use wopr_p2p_core::{Command, CommandError, Config, Input, Reply, StreamId};
 use world::{START, World, inject, log};
-use x25519_dalek::StaticSecret;
 
 const B: usize = 0;
 
@@ -85,23 +87,11 @@ fn token(case: &Value, b: &World, c: &Original) -> String {
 fn remade(frame: &str, case: &Value, hello: &Value, request: Option<&Value>, c: &Original) -> String {
     let Ok(message) = serde_json::from_str::<Value>(frame) else { return frame.to_owned() };
     let Some(request) = request.filter(|_| message["type"] == "response") else { return frame.to_owned() };
-    let (body, end) = frame.split_at(frame.trim_end().len());
     // A request id of the right form was the right one, unless nothing else explains why it was no answer.
     let generated = message["requestId"].as_str().is_some_and(|id| id.len() == 32);
     let whole = message["payload"].is_string() && message["ephemeralPub"].is_string();
-    let id = generated && (case["result"]["code"] == 0 || !whole);
-    let mut changed = body.to_owned();
-    if id {
-        changed = with_member(&changed, "requestId", |_| request["requestId"].as_str().map(str::to_owned));
-    }
-    if whole {
-        let fresh = StaticSecret::from([0x21; 32]);
-        let key = payload_key(&fresh, vectors::text(hello, "ephemeralPub")).expect("our ephemeral key");
-        let text = case["result"]["response"].as_str().unwrap_or("echo: hi");
-        changed = with_member(&changed, "payload", |_| Some(STANDARD.encode(seal(&key, [5; 12], text.as_bytes()))));
-        changed = with_member(&changed, "ephemeralPub", |_| Some(x25519_public(&fresh)));
-    }
-    format!("{}{end}", c.sign_again(body, &changed))
+    let id = (generated && (case["result"]["code"] == 0 || !whole)).then(|| vectors::text(request, "requestId"));
+    remade_response(frame, id, case["result"]["response"].as_str().unwrap_or("echo: hi"), hello, c)
 }
 
 /// What came of a case: the command's result, and how many messages followed each hello.
@@ -158,33 +148,7 @@ fn stricter(case: &Value, file: &Value) -> Option<&'static str> {
     let frames = case["listenerFrames"].as_array().expect("frames").iter();
     let text: String = frames.map(Value::as_str).collect::<Option<_>>()?;
     let now = case["now"].as_u64().or(file["now"].as_u64()).expect("a time");
-    let mut hello_acks = 0;
-    for line in text.split_inclusive('\n') {
-        if line.trim().is_empty() {
-            return Some(vectors::explained("an empty line where an answer is due"));
-        }
-        if !line.ends_with('\n') {
-            return Some(vectors::explained("an answer without its line end"));
-        }
-        if let Some(rule) = rules::stricter_about_message(line) {
-            return Some(rule);
-        }
-        let message: Value = serde_json::from_str(line).expect("a message");
-        hello_acks += usize::from(message["type"] == "hello-ack");
-        let own = |rule| Some(vectors::explained(rule));
-        if message["from"] != identity("C").public() {
-            return own("an answer from another key than the one that was dialled");
-        } else if message["ts"].as_u64().is_some_and(|ts| ts.abs_diff(now) > 300_000) {
-            return own("an answer whose ts is more than five minutes from our clock");
-        } else if message["type"] == "hello-ack" && !matches!(message["version"].as_u64(), Some(1 | 2)) {
-            return own("a hello-ack with a version that was not offered");
-        } else if message["version"] == 2 && message["ephemeralPub"].as_str().is_none_or(str::is_empty) {
-            return own("a hello-ack for version 2 without an ephemeralPub");
-        } else if hello_acks == 0 && message["type"] != "reject" || hello_acks > 1 {
-            return own("another message where a hello-ack is due, or a second hello-ack");
-        }
-    }
-    None
+    stricter_about_answers(&text, &identity("C").public(), now)
 }
 
 fn check(case: &Value, file: &Value) {

@@ -215,8 +215,7 @@ impl<'a> Channel<'a> {
         ephemeral: StaticSecret,
         versions: &[u64],
     ) -> Self {
-        let mut channel =
-            Self { identity, ephemeral, theirs: String::new(), version: 0, host, stream, nonces: stream.0 << 32 };
+        let mut channel = Self::on(host, stream, identity, ephemeral);
         let versions = Value::from(versions);
         let (from, ephemeral) = (identity.public(), x25519_public(&channel.ephemeral));
         let members =
@@ -225,6 +224,11 @@ impl<'a> Channel<'a> {
         let answers = channel.send(world, &line);
         channel.welcomed(&answers);
         channel
+    }
+
+    /// One side of a stream on which nothing was said yet.
+    pub fn on(host: usize, stream: StreamId, identity: &'a Original, ephemeral: StaticSecret) -> Self {
+        Self { identity, ephemeral, theirs: String::new(), version: 0, host, stream, nonces: stream.0 << 32 }
     }
 
     /// Takes the listener's keys from its answer to a hello.
