@@ -116,6 +116,15 @@ pub(super) struct Changes {
     under_way: Option<UnderWay>,
 }
 
+impl Changes {
+    /// Whether a change that is not in force yet makes this key known.
+    pub(super) fn add(&self, key: &PublicKey) -> bool {
+        let next = self.under_way.as_ref().and_then(|under_way| under_way.next.as_ref());
+        let queued = |change: &Change| matches!(change, Change::Grant { grant, .. } if grant.peer == *key);
+        next.is_some_and(|next| next.peers.get(key).is_some()) || self.queue.iter().any(queued)
+    }
+}
+
 struct UnderWay {
     /// What will be in force; `None` if the change holds already or is one of the identity.
     next: Option<Access>,
