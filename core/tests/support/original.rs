@@ -88,6 +88,15 @@ impl Original {
         self.sign(&format!(r#"{{{members},"nonce":"{nonce}","ts":{ts}}}"#))
     }
 
+    /// The statement by which this key names its successor.
+    pub fn statement(&self, new: &Self, reason: &str, effective_at: u64, grace_ms: u64) -> String {
+        let (old, new, encrypt) = (self.public(), new.public(), new.encrypt_pub());
+        let object = format!(
+            r#"{{"v":1,"type":"key-rotation","oldSignPub":"{old}","newSignPub":"{new}","newEncryptPub":"{encrypt}","reason":"{reason}","effectiveAt":{effective_at},"gracePeriodMs":{grace_ms}}}"#
+        );
+        self.sign(&object).trim_end().to_owned()
+    }
+
     /// Signs a line anew whose content was changed, if its signature was right before.
     pub fn sign_again(&self, before: &str, after: &str) -> String {
         let Some((object, _)) = unsigned(before).filter(|(object, signature)| self.signed(object, signature)) else {
@@ -323,6 +332,16 @@ impl<'a> Channel<'a> {
             world,
             &format!(r#""v":{v},"type":"claim","from":"{from}","encryptPub":"{encrypt}","token":"{token}""#),
         )
+    }
+
+    /// A rotation away from `old`; its `sig` repeats the statement's.
+    pub fn rotation(&mut self, world: &World, old: &Original, statement: &str) -> String {
+        self.nonces += 1;
+        let (from, nonce, ts) = (old.public(), format!("{:032x}", self.nonces), world.now.wall.as_millis());
+        let signature = &parse(statement.as_bytes())["sig"];
+        format!(
+            r#"{{"v":2,"type":"key-rotation","from":"{from}","keyRotation":{statement},"nonce":"{nonce}","ts":{ts},"sig":{signature}}}"#
+        ) + "\n"
     }
 
     pub fn ack(&mut self, world: &World, extra: &str) -> String {
