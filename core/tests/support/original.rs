@@ -369,6 +369,21 @@ impl<'a> Channel<'a> {
         )
     }
 
+    /// The answer to an inject in protocol 1: for the two static keys.
+    pub fn static_response(&mut self, world: &World, request: &Value, text: &str) -> String {
+        let theirs = request["encryptPub"].as_str().expect("the asker's static key");
+        let key = payload_key(&self.identity.encrypt, theirs).expect("a key");
+        let payload = STANDARD.encode(seal(&key, [9; 12], text.as_bytes()));
+        let (from, encrypt) = (self.identity.public(), self.identity.encrypt_pub());
+        let (session, id) = (&request["session"], &request["requestId"]);
+        self.line(
+            world,
+            &format!(
+                r#""v":2,"type":"response","from":"{from}","encryptPub":"{encrypt}","session":{session},"payload":"{payload}","requestId":{id}"#
+            ),
+        )
+    }
+
     /// The text of a log or an inject that the node sent.
     pub fn text_of(&self, request: &Value) -> Option<String> {
         let their_static = request["encryptPub"].as_str().unwrap_or("");
