@@ -295,6 +295,23 @@ impl Node {
         let acting = self.acting(peer, now);
         self.at_once(|access| access.peers.saw(&acting, now.wall));
         self.event(Event::PeerConnected { peer, version, dialled: side == Side::Dialler });
+        if side == Side::Listener {
+            self.limit_streams_of(peer, now);
+        }
+    }
+
+    /// A peer can have any number of transport keys: only its own key tells how many streams it holds. The oldest makes
+    /// room, one that waits for nothing before one that does.
+    fn limit_streams_of(&mut self, peer: PublicKey, now: Now) {
+        let accepted = self.streams.iter().filter(|(_, stream)| {
+            stream.channel().is_some_and(|it| it.side() == Side::Listener && it.remote().public() == peer)
+        });
+        let mut accepted: Vec<_> = accepted.map(|(id, stream)| (stream.serving > 0, stream.opened, *id)).collect();
+        accepted.sort_unstable();
+        let surplus = accepted.len().saturating_sub(self.config.max_streams_per_remote);
+        for (_, _, id) in accepted.into_iter().take(surplus) {
+            self.close(id, now);
+        }
     }
 
     pub(super) fn stream_closed(&mut self, id: StreamId, now: Now) {
