@@ -166,3 +166,6 @@ impl Search {
         reply
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -316,3 +316,6 @@ pub(super) fn address(peer: &Ipv4Peer) -> Option<SocketAddrV4> {
     let usable = peer.port != 0 && !host.is_unspecified() && !host.is_multicast() && !host.is_broadcast();
     usable.then(|| SocketAddrV4::new(host, peer.port))
 }
+
+#[cfg(test)]
+mod tests;
