@@ -61,6 +61,9 @@ impl Node {
             self.expiries_seen = now.mono;
             self.retire_expired(now);
             self.prune_access(now);
+            if self.identity_unsaved {
+                self.store_identity();
+            }
         }
     }
 
