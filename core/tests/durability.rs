@@ -259,7 +259,8 @@ fn two_rotations_at_once_do_not_give_one_key_two_successors() {
 #[test]
 fn the_owners_commands_finish_when_their_changes_are_durable() {
     let peer = Original::made(40);
-    let commands: [(fn(&Original) -> Command, &[&str]); 3] = [
+    type Case = (fn(&Original) -> Command, &'static [&'static str]);
+    let commands: [Case; 3] = [
         (|peer| grant(peer.key(), &["more"], "inject"), &["peers.json", "access.json"]),
         (|peer| invite(peer.key(), &["more"]), &["access.json"]),
         (|peer| Command::NamePeer { peer: PeerRef::Key(peer.key()), name: "al".into() }, &["peers.json"]),
