@@ -83,7 +83,7 @@ fn the_socket_is_for_its_owner_only() {
     use std::os::unix::fs::PermissionsExt as _;
     let (_folder, home) = new_home();
     with_daemon(&home, async {
-        let mode = |path: std::path::PathBuf| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let mode = |path: PathBuf| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(home.p2p().join(protocol::SOCKET)), 0o600);
         assert_eq!(mode(home.p2p()), 0o700);
     });

@@ -138,12 +138,12 @@ fn place<'a>(value: &'a mut Value, path: &[&str]) -> &'a mut Value {
 /// Takes a value out, and the objects that are empty without it.
 fn take_out(value: &mut Value, path: &[&str]) {
     let Some((name, rest)) = path.split_first() else { return };
-    if let Some(object) = value.as_object_mut() {
-        if let Some(inner) = object.get_mut(*name) {
-            take_out(inner, rest);
-            if rest.is_empty() || inner.as_object().is_some_and(Map::is_empty) {
-                object.remove(*name);
-            }
+    if let Some(object) = value.as_object_mut()
+        && let Some(inner) = object.get_mut(*name)
+    {
+        take_out(inner, rest);
+        if rest.is_empty() || inner.as_object().is_some_and(Map::is_empty) {
+            object.remove(*name);
         }
     }
 }
