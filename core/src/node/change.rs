@@ -102,7 +102,7 @@ pub(super) enum Change {
     /// A peer has a new key.
     PeerRotation { stream: StreamId, re: Nonce, statement: RotationStatement, until: WallTime },
     /// A peer opened sessions of its own to us.
-    Opened { command: CommandId, peer: PublicKey, encrypt_key: Option<EncryptKey>, opened: Opened },
+    Opened { command: CommandId, local: PublicKey, peer: PublicKey, encrypt_key: Option<EncryptKey>, opened: Opened },
     /// We have a new key.
     OwnRotation { command: CommandId, until: Option<Instant>, next: IdentityFile },
     /// Something was taken away: store what holds already.
@@ -141,12 +141,38 @@ struct UnderWay {
 
 /// What is to be done when a change is stored.
 enum Then {
-    Granted { command: CommandId, grant: Grant },
-    Finish { command: Option<CommandId>, reply: Result<Reply, CommandError> },
-    Claimed { stream: StreamId, re: Nonce, peer: PublicKey, grant: Grant },
-    PeerRotated { stream: StreamId, re: Nonce, statement: RotationStatement, until: WallTime },
-    Opened { command: CommandId, peer: PublicKey, sessions: SessionSet, capabilities: Vec<Capability> },
-    OwnRotated { command: CommandId, until: Option<Instant>, next: IdentityFile },
+    Granted {
+        command: CommandId,
+        grant: Grant,
+    },
+    Finish {
+        command: Option<CommandId>,
+        reply: Result<Reply, CommandError>,
+    },
+    Claimed {
+        stream: StreamId,
+        re: Nonce,
+        peer: PublicKey,
+        grant: Grant,
+    },
+    PeerRotated {
+        stream: StreamId,
+        re: Nonce,
+        statement: RotationStatement,
+        until: WallTime,
+    },
+    Opened {
+        command: CommandId,
+        local: PublicKey,
+        peer: PublicKey,
+        sessions: SessionSet,
+        capabilities: Vec<Capability>,
+    },
+    OwnRotated {
+        command: CommandId,
+        until: Option<Instant>,
+        next: IdentityFile,
+    },
 }
 
 /// A change that is not to be made.
@@ -240,14 +266,14 @@ impl Node {
                 let then = self.prepare_peer_rotation(&mut next, stream, re, statement, until, now)?;
                 (both.to_vec(), then)
             }
-            Change::Opened { command, peer, encrypt_key, opened } => {
+            Change::Opened { command, local, peer, encrypt_key, opened } => {
                 let (sessions, capabilities) = (opened.sessions.clone(), opened.capabilities.clone());
                 next.peers.add(peer, now.wall).map_err(|error| Refusal::Command(command, error.into()))?;
                 if let Some(encrypt_key) = encrypt_key {
                     next.peers.set_encrypt_key(&peer, encrypt_key);
                 }
                 next.peers.open(&peer, opened);
-                (alloc::vec![Document::Peers], Then::Opened { command, peer, sessions, capabilities })
+                (alloc::vec![Document::Peers], Then::Opened { command, local, peer, sessions, capabilities })
             }
             Change::OwnRotation { command, until, next } => {
                 let documents = [Document::Identity].into();
@@ -396,14 +422,18 @@ impl Node {
                 }
                 self.grant_created(&grant);
                 self.acknowledge(stream, re, now);
-                self.schedule_notices_for(peer, now);
+                if let Some(local) = self.streams.get(&stream).and_then(|s| s.channel()).map(|channel| channel.local())
+                {
+                    self.known_by(local, peer, now);
+                }
             }
             Then::PeerRotated { stream, re, statement, until } => {
                 let (old, new, reason) = (statement.old, statement.new, statement.reason);
                 self.event(Event::KeyRotated { old, new, reason, grace_until: until });
                 self.acknowledge(stream, re, now);
             }
-            Then::Opened { command, peer, sessions, capabilities } => {
+            Then::Opened { command, local, peer, sessions, capabilities } => {
+                self.known_by(local, peer, now);
                 let reply = match self.access.peers.get(&peer) {
                     Some(peer) => Ok(Reply::Claimed { peer: peer.clone(), sessions, capabilities }),
                     None => Err(CommandError::Cancelled),

@@ -40,15 +40,6 @@ struct Notice {
     under_way: bool,
 }
 
-impl Notices {
-    /// When the next peer is to be told, or a command stops waiting.
-    pub(super) fn timeout(&self) -> Option<Instant> {
-        let next = self.pending.values().filter(|notice| !notice.under_way).map(|notice| notice.at).min();
-        let waiting = self.waiting.as_ref().map(|(_, until)| *until);
-        next.into_iter().chain(waiting).min()
-    }
-}
-
 impl Node {
     pub(super) fn rotate_keys(&mut self, command: CommandId, reason: RotationReason, wait: Option<Duration>, now: Now) {
         if self.notices.waiting.is_some() || self.changes.rotate_keys() {
@@ -141,6 +132,27 @@ impl Node {
         }
     }
 
+    /// Plans to tell a peer that knows us by this key of every key that came after it.
+    pub(super) fn known_by(&mut self, local: PublicKey, peer: PublicKey, now: Now) {
+        let peer = self.acting(peer, now);
+        if self.access.peers.get(&peer).is_none_or(|peer| peer.revoked.is_some()) {
+            return;
+        }
+        let since = self.identity.retired.iter().skip_while(|retired| retired.identity.public_key() != local);
+        for retired in since.filter(|retired| !retired.told.contains(&peer)) {
+            let notice = Notice { at: now.mono, delay: FIRST_RETRY, under_way: false };
+            self.notices.pending.entry((retired.identity.public_key(), peer)).or_insert(notice);
+        }
+    }
+
+    /// When the next peer is to be told, or a command stops waiting for that.
+    pub(super) fn notice_timeout(&self) -> Option<Instant> {
+        let pending = self.notices.pending.iter();
+        let next = pending.filter(|((old, peer), notice)| !notice.under_way && !self.notice_before(old, peer));
+        let waiting = self.notices.waiting.as_ref().map(|(_, until)| *until);
+        next.map(|(_, notice)| notice.at).chain(waiting).min()
+    }
+
     /// Tells the peers whose time has come; a peer hears of our keys in their order.
     pub(super) fn tell_peers(&mut self, now: Now) {
         let mut due: Vec<(PublicKey, PublicKey)> = Vec::new();
@@ -197,7 +209,10 @@ impl Node {
         let Some((command, until)) = self.notices.waiting else {
             return;
         };
-        let busy = self.notices.pending.values().any(|notice| notice.under_way || notice.at <= now.mono);
+        let busy =
+            self.notices.pending.iter().any(|((old, peer), notice)| {
+                notice.under_way || notice.at <= now.mono && !self.notice_before(old, peer)
+            });
         if !busy || until <= now.mono {
             self.notices.waiting = None;
             self.finish_rotation(command);
