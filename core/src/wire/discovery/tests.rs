@@ -44,9 +44,7 @@ fn a_proof_covers_every_member_that_counts() {
         sessions: Some(SessionSet::new(["main"]).unwrap()),
         capabilities: vec!["inject.limited".parse().unwrap()],
     };
-    let write = |outgoing: Outgoing| {
-        String::from_utf8(outgoing.proven(&proof(&a, &b), |bytes| a.sign(bytes))).unwrap()
-    };
+    let write = |outgoing: Outgoing| String::from_utf8(outgoing.proven(&proof(&a, &b), |bytes| a.sign(bytes))).unwrap();
     let texts = [
         write(Outgoing::profile(shown(&a, r#"{"x":"y"}"#), Nonce([3; 16]))),
         write(Outgoing::connect_request("lobby", shown(&a, "{}"))),
