@@ -264,7 +264,8 @@ impl Node {
             }
             Change::PeerRotation { stream, re, statement, until } => {
                 let then = self.prepare_peer_rotation(&mut next, stream, re, statement, until, now)?;
-                (both.to_vec(), then)
+                // The grants first: once the peer has moved, telling us again moves nothing more.
+                (alloc::vec![Document::Access, Document::Peers], then)
             }
             Change::Opened { command, local, peer, encrypt_key, opened } => {
                 let (sessions, capabilities) = (opened.sessions.clone(), opened.capabilities.clone());

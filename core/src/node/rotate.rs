@@ -155,11 +155,13 @@ impl Node {
 
     /// Tells the peers whose time has come; a peer hears of our keys in their order.
     pub(super) fn tell_peers(&mut self, now: Now) {
-        let mut due: Vec<(PublicKey, PublicKey)> = Vec::new();
-        for ((old, peer), notice) in &self.notices.pending {
-            let busy = notice.under_way || due.iter().any(|(_, other)| other == peer);
-            if !busy && notice.at <= now.mono && !self.notice_before(old, peer) {
-                due.push((*old, *peer));
+        let waiting = self.notices.pending.iter().filter(|(_, notice)| !notice.under_way && notice.at <= now.mono);
+        let (due, too_early): (Vec<_>, Vec<_>) =
+            waiting.map(|(key, _)| *key).partition(|(old, peer)| !self.notice_before(old, peer));
+        for key in too_early {
+            // Its turn comes when the peer has heard of the key before; until then it must not keep us awake.
+            if let Some(notice) = self.notices.pending.get_mut(&key) {
+                notice.at = now.mono + notice.delay;
             }
         }
         for (old, peer) in due {
@@ -196,6 +198,7 @@ impl Node {
             }
             self.store_identity();
             self.event(Event::RotationTold { peer });
+            self.peer_is_back(peer, now);
         } else if let Some(notice) = self.notices.pending.get_mut(&(old, peer)) {
             notice.under_way = false;
             notice.at = now.mono + notice.delay;
