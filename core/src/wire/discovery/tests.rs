@@ -139,7 +139,7 @@ quickcheck! {
     fn any_bytes_are_read_or_refused(bytes: Vec<u8>, middle: String) -> bool {
         drop(decode(&bytes));
         let text = alloc::format!("{{\"type\":\"profile\",\"profile\":{{\"publicKey\":{middle},\"content\":{middle}}}}}");
-        let _ = decode(text.as_bytes()).is_ok();
+        drop(decode(text.as_bytes()));
         true
     }
 }
