@@ -250,3 +250,6 @@ impl Door {
         accept(wire, remote_id, &keys, shared.closed.subscribe(), unproven);
     }
 }
+
+#[cfg(test)]
+mod tests;
