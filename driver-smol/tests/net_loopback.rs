@@ -240,6 +240,33 @@ fn listening_succeeds_later_when_the_dht_comes_up_late() {
 }
 
 #[test]
+fn a_listener_whose_relays_are_gone_is_found_again_through_others() {
+    smol::block_on(async {
+        let first = private_dht().await;
+        let mut others = Vec::new();
+        for _ in 0..3 {
+            let at = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
+            others.push(Bootstrap::run(at, vec![first.address().to_string()]).await.unwrap());
+        }
+        let server = node(&first).await;
+        in_time("listen", server.listen(TOPIC)).await.unwrap();
+        // Three of the four nodes relay to it; at least two of these go.
+        for other in others {
+            other.close().await;
+        }
+        let client = node(&first).await;
+        in_time("found again", async {
+            while !matches!(client.dial(TOPIC).next().await, Some(DialEvent::Opened(_))) {
+                Timer::after(Duration::from_millis(100)).await;
+            }
+        })
+        .await;
+        let again = node(&first).await;
+        opened(&mut again.dial(TOPIC)).await;
+    });
+}
+
+#[test]
 fn garbage_from_strangers_does_not_disturb() {
     smol::block_on(async {
         let dht = private_dht().await;
