@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use smol::Timer;
 use smol::future::FutureExt as _;
 use wopr_p2p_smol::net::{
-    Bootstrap, Dial, DialEnd, DialEvent, Hyperswarm, HyperswarmConfig, Incoming, NetError, Network, SendError, Stream,
-    StreamReader, StreamWriter, Tcp, TcpConfig,
+    Bootstrap, Dial, DialEnd, DialEvent, Hyperswarm, HyperswarmConfig, Incoming, NatKind, NetError, Network, SendError,
+    Stream, StreamReader, StreamWriter, Tcp, TcpConfig,
 };
 
 const TOPIC: [u8; 32] = [7; 32];
@@ -292,6 +292,21 @@ fn garbage_from_strangers_does_not_disturb() {
         }
         exchange(ours, theirs).await;
         opened(&mut client.dial(TOPIC)).await;
+    });
+}
+
+#[test]
+fn a_check_says_how_others_see_us_or_that_nobody_does() {
+    smol::block_on(async {
+        let dht = private_dht().await;
+        let found = in_time("check", node(&dht).await.check()).await.unwrap();
+        assert_eq!((found.nat, found.dht_nodes), (NatKind::None, 1));
+        assert_eq!(found.seen_as, Some(found.local[0]));
+        assert!(found.round_trip.is_some());
+        dht.close().await;
+        let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let lonely = node_of(&[silent.local_addr().unwrap().to_string()]).await;
+        assert!(matches!(in_time("check", lonely.check()).await, Err(NetError::Unreachable)));
     });
 }
 
