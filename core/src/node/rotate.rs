@@ -95,9 +95,14 @@ impl Node {
             rotated_from: old,
             grace_until: last.valid_until,
             told: last.told.iter().copied().collect(),
-            untold: self.notices.pending.keys().filter(|(of, _)| *of == old).map(|(_, peer)| *peer).collect(),
+            untold: self.untold(&old),
         };
         self.finish(command, Ok(reply));
+    }
+
+    /// The peers that have yet to hear of the successor of a key of ours.
+    pub(super) fn untold(&self, old: &PublicKey) -> Vec<PublicKey> {
+        self.notices.pending.keys().filter(|(of, _)| of == old).map(|(_, peer)| *peer).collect()
     }
 
     /// Plans to tell every peer of every key that is still in its grace period.
