@@ -20,7 +20,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 
 pub use bootstrap::Bootstrap;
-pub use hyperswarm::{Hyperswarm, HyperswarmConfig};
+pub use hyperswarm::{Hyperswarm, HyperswarmConfig, NatKind, NetCheck};
 pub use offline::Offline;
 pub use stream::{MAX_MESSAGE, SendError, Stream, StreamReader, StreamWriter};
 pub use tcp::{Tcp, TcpConfig};

@@ -7,6 +7,7 @@
 mod announce;
 mod armed;
 mod carry;
+mod check;
 mod connect;
 mod dht;
 mod dial;
@@ -35,6 +36,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 
 use self::announce::{Listener, Progress, announce};
+pub use self::check::{NatKind, NetCheck};
 use self::dht::Dht;
 use self::nat::Nat;
 use self::punch::Turns;
@@ -149,6 +151,15 @@ impl Hyperswarm {
         }
         .compat()
         .await
+    }
+
+    /// Looks how the network looks from here.
+    ///
+    /// # Errors
+    /// [`NetError::Unreachable`] if no node of the DHT answers, [`NetError::Bind`] if there is no socket to look with.
+    pub async fn check(&self) -> Result<NetCheck, NetError> {
+        let check = self.runtime.spawn(check::check(self.shared.clone()));
+        check.await.unwrap_or(Err(NetError::Closed))
     }
 
     fn start_listening(&self, topic: Topic) -> Listening {
