@@ -124,7 +124,8 @@ fn is_reachable(around: &Surroundings) -> bool {
 
 fn dht_cell(around: &Surroundings) -> Cell {
     if is_reachable(around) {
-        Cell::styled(format!("reachable, {} nodes known", around.nodes), GOOD)
+        let nodes = if around.nodes == 1 { "node" } else { "nodes" };
+        Cell::styled(format!("reachable, {} {nodes} known", around.nodes), GOOD)
     } else {
         Cell::styled("not reachable: check the connection and the bootstrap nodes", BAD)
     }

@@ -8,17 +8,23 @@ use wopr_p2p_smol::utc;
 use crate::command::Names;
 use crate::output::{BOLD, Cell, DIM, Json, Object, WARN};
 
+/// Columns for an event's name: that of `p2p.message.delivered` and its like.
+const LONGEST: usize = 21;
+
 /// One event, both ways; the text ends in `\n`.
 pub(super) fn show(event: &Event, names: &Names, at: WallTime) -> (Object, String) {
     let json = Object::default().with("event", event.name()).time(["ts", "iso"], at);
     let style = if event.name().ends_with("rejected") || event.name().ends_with("conflict") { WARN } else { BOLD };
     let details = details(event, names);
-    let mut text = format!("{DIM}{}{DIM:#} {style}{}{style:#}", utc::iso(at), event.name());
+    let mut text = format!("{DIM}{}{DIM:#} {style}{:<LONGEST$}{style:#}", utc::iso(at), event.name());
     let json = details.into_iter().fold(json, |json, (name, detail)| {
         let said = match &detail {
             Detail::Peer(key) => names.label(key),
             Detail::Text(value) => value.clone(),
             Detail::Number(value) => value.to_string(),
+            Detail::Key(key) => key.short_id(),
+            Detail::Id(id) => id.chars().take(12).collect(),
+            Detail::Time(at) => utc::iso(*at),
         };
         text += &format!(" {DIM}{name}:{DIM:#} {}", Cell::from(said));
         json.with(name, detail.json(names))
@@ -31,6 +37,11 @@ enum Detail {
     Peer(PublicKey),
     Text(String),
     Number(u64),
+    /// A key that is no peer's, or no longer.
+    Key(PublicKey),
+    /// The id of a grant.
+    Id(String),
+    Time(WallTime),
 }
 
 impl Detail {
@@ -39,12 +50,15 @@ impl Detail {
             Self::Peer(key) => names.json(&key).into(),
             Self::Text(text) => text.into(),
             Self::Number(number) => number.into(),
+            Self::Key(key) => key.to_string().into(),
+            Self::Id(id) => id.into(),
+            Self::Time(at) => at.as_millis().into(),
         }
     }
 }
 
 fn details(event: &Event, _names: &Names) -> Vec<(&'static str, Detail)> {
-    use Detail::{Number, Peer, Text};
+    use Detail::{Id, Key, Number, Peer, Text, Time};
     let text = |text: &dyn ToString| Text(text.to_string());
     match event {
         Event::PeerConnected { peer, version, dialled } => {
@@ -63,19 +77,19 @@ fn details(event: &Event, _names: &Names) -> Vec<(&'static str, Detail)> {
             vec![("peer", Peer(*peer)), ("session", text(session))]
         }
         Event::GrantCreated { peer, grant, sessions } => {
-            vec![("peer", Peer(*peer)), ("grant", text(grant)), ("sessions", Text(sessions.names().join(", ")))]
+            vec![("peer", Peer(*peer)), ("grant", Id(grant.clone())), ("sessions", Text(sessions.names().join(", ")))]
         }
-        Event::GrantRevoked { peer, grant } => vec![("peer", Peer(*peer)), ("grant", text(grant))],
+        Event::GrantRevoked { peer, grant } => vec![("peer", Peer(*peer)), ("grant", Id(grant.clone()))],
         Event::KeyRotated { old, new, reason, grace_until } => vec![
             ("peer", Peer(*new)),
-            ("oldKey", text(old)),
+            ("oldKey", Key(*old)),
             ("rotationReason", text(reason)),
-            ("graceUntil", Number(grace_until.as_millis())),
+            ("graceUntil", Time(*grace_until)),
         ],
         Event::RotationConflict { old, known, refused } => {
-            vec![("peer", Peer(*known)), ("oldKey", text(old)), ("refusedKey", text(refused))]
+            vec![("peer", Peer(*known)), ("oldKey", Key(*old)), ("refusedKey", Key(*refused))]
         }
-        Event::OwnKeyRotated { old, new } => vec![("newKey", text(new)), ("oldKey", text(old))],
+        Event::OwnKeyRotated { old, new } => vec![("newKey", Key(*new)), ("oldKey", Key(*old))],
         Event::RotationTold { peer } => vec![("peer", Peer(*peer))],
         Event::StoreFailed { what, reason } => vec![("what", text(what)), ("reason", text(reason))],
     }

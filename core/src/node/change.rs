@@ -322,6 +322,7 @@ impl Node {
         next.peers.add(peer, now.wall).map_err(|_| refuse("claim failed".to_string()))?;
         next.peers.restore(&peer);
         next.peers.set_encrypt_key(&peer, encrypt_key);
+        next.peers.saw(&peer, now.wall);
         next.grants.insert(grant.clone()).map_err(|_| refuse("claim failed".to_string()))?;
         Ok(Then::Claimed { stream, re, peer, grant })
     }
