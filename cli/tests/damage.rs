@@ -33,7 +33,7 @@ impl Mounts {
     fn own() -> Option<Mounts> {
         if !rustix::process::geteuid().is_root() {
             assert!(std::env::var_os("CI").is_none(), "mounting needs root, and in CI this may not be skipped");
-            writeln!(std::io::stderr(), "\nSKIPPED: mounting needs root: run the tests as root").unwrap();
+            std::io::stderr().write_all(b"\nSKIPPED: mounting needs root: run the tests as root\n").unwrap();
             return None;
         }
         let mut command = Place::here().command("unshare");
