@@ -62,6 +62,12 @@ fn details(event: &Event, _names: &Names) -> Vec<(&'static str, Detail)> {
         Event::MessageDelivered { peer, session } | Event::QuestionAnswered { peer, session } => {
             vec![("peer", Peer(*peer)), ("session", text(session))]
         }
+        Event::MessageQueued { id, peer, session } | Event::QueuedDelivered { id, peer, session } => {
+            vec![("peer", Peer(*peer)), ("session", text(session)), ("id", text(id))]
+        }
+        Event::QueuedFailed { id, peer, session, reason } => {
+            vec![("peer", Peer(*peer)), ("session", text(session)), ("id", text(id)), ("reason", text(reason))]
+        }
         Event::GrantCreated { peer, grant, sessions } => {
             vec![("peer", Peer(*peer)), ("grant", text(grant)), ("sessions", Text(sessions.names().join(", ")))]
         }

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::{Node, StreamId, TransportKey};
+use super::{Node, StreamId, TransportKey, Waiting};
 use crate::grant::Grant;
 use crate::invite::InviteSummary;
 use crate::keys::{EncryptKey, PublicKey};
@@ -30,6 +30,8 @@ pub struct Snapshot {
     pub grants: Vec<Grant>,
     /// Invites we issued.
     pub invites: Vec<InviteSummary>,
+    /// Messages that wait for their peers, oldest first.
+    pub outbox: Vec<Waiting>,
     /// Streams whose other side has shown who it is.
     pub streams: Vec<StreamInfo>,
 }
@@ -91,6 +93,7 @@ impl Node {
             peers: self.access.peers.iter().cloned().collect(),
             grants: self.access.grants.iter().cloned().collect(),
             invites: self.access.invites.iter().cloned().collect(),
+            outbox: self.waiting_messages(),
             streams: streams.collect(),
         }
     }

@@ -288,6 +288,7 @@ impl Node {
         let acting = self.acting(peer, now);
         self.at_once(|access| access.peers.saw(&acting, now.wall));
         self.event(Event::PeerConnected { peer, version, dialled: side == Side::Dialler });
+        self.outbox_peer_seen(acting, now);
     }
 
     pub(super) fn stream_closed(&mut self, id: StreamId, now: Now) {
