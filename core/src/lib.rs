@@ -73,6 +73,7 @@ pub mod message;
 pub mod node;
 pub mod outbox;
 pub mod peer;
+pub mod profile;
 pub mod rate;
 pub mod replay;
 pub mod rng;
