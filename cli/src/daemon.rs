@@ -42,10 +42,11 @@ const MAX_STDIN: u64 = 8 << 20;
 /// Why it was not done.
 pub(crate) async fn perform(
     home: &Home,
-    command: NodeCommand,
-    words: Vec<String>,
+    mut command: NodeCommand,
+    mut words: Vec<String>,
     out: Output,
 ) -> Result<Shown, Failure> {
+    command.join_chain(&mut words, std::env::var("WOPR_CHAIN").ok())?;
     let stdin = if command.wants_stdin() { Some(read_stdin()?) } else { None };
     let waiting = out.waiting(command.waiting_for());
     let started = Instant::now();

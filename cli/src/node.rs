@@ -73,8 +73,11 @@ impl Node {
             HomeError::Locked { .. } => OpenError::Busy(Failure::new(Exit::Rejected, error.to_string(), "")),
             error => OpenError::Failed(Failure::invalid(error.to_string(), "")),
         })?;
+        let mut core = core_config(config);
+        // A node that runs for one command does that, and leaves the rest to the daemon.
+        core.outbox.background = reach == Reach::BothWays;
         let options = Options {
-            config: core_config(config),
+            config: core,
             network: network(config, reach).await?,
             handlers: handlers(config, home)?,
             listen: reach == Reach::BothWays,
