@@ -94,8 +94,8 @@ pub(crate) async fn follow(home: &Home, words: Vec<String>, out: Output) -> Resu
 /// Says on the way that the peer was found. Never ends before the command does.
 async fn tell_connected(node: &Node, waiting: &Waiting, text: &'static str) -> Result<Shown, Failure> {
     let happening = node.events().await;
-    while let Ok(event) = happening.recv().await {
-        if matches!(event, Event::PeerConnected { dialled: true, .. }) {
+    while let Ok(happened) = happening.recv().await {
+        if matches!(happened.event, Some(Event::PeerConnected { dialled: true, .. })) {
             waiting.now_for(text);
         }
     }

@@ -6,7 +6,7 @@ use super::{Node, StreamId, TransportKey, Waiting};
 use crate::grant::Grant;
 use crate::invite::InviteSummary;
 use crate::keys::{EncryptKey, PublicKey};
-use crate::peer::Peer;
+use crate::peer::{Peer, PeerRef};
 use crate::rate::{Standing, Subject};
 use crate::rotation::RotationReason;
 use crate::time::{Now, WallTime};
@@ -96,6 +96,12 @@ impl Node {
             outbox: self.waiting_messages(),
             streams: streams.collect(),
         }
+    }
+
+    /// The peer that has or had this key.
+    #[must_use]
+    pub fn peer(&self, key: &PublicKey) -> Option<&Peer> {
+        self.access.peers.resolve(&PeerRef::Key(*key)).ok()
     }
 
     /// How much of its limits a peer has used, and what it is banned from.
