@@ -27,7 +27,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
                 smol::future::pending().await
             }
             ("check", [host, bootstrap @ ..]) => {
-                println!("{:?}", open(host.parse()?, bootstrap).await?.check().await?);
+                println!("{:?}", open(host.parse()?, bootstrap).await?.surroundings().await);
                 Ok(())
             }
             ("listen", [topic, host, bootstrap @ ..]) => listen(hex(topic)?, host.parse()?, bootstrap).await,

@@ -7,7 +7,7 @@ use smol::Timer;
 use smol::future::FutureExt as _;
 use wopr_p2p_smol::net::{
     Bootstrap, Dial, DialEnd, DialEvent, Hyperswarm, HyperswarmConfig, Incoming, NatKind, NetError, Network, SendError,
-    Stream, StreamReader, StreamWriter, Tcp, TcpConfig,
+    Stream, StreamReader, StreamWriter, Surroundings, Tcp, TcpConfig,
 };
 
 const TOPIC: [u8; 32] = [7; 32];
@@ -296,17 +296,17 @@ fn garbage_from_strangers_does_not_disturb() {
 }
 
 #[test]
-fn a_check_says_how_others_see_us_or_that_nobody_does() {
+fn the_surroundings_say_how_others_see_us_or_that_nobody_does() {
     smol::block_on(async {
         let dht = private_dht().await;
-        let found = in_time("check", node(&dht).await.check()).await.unwrap();
-        assert_eq!((found.nat, found.dht_nodes), (NatKind::None, 1));
-        assert_eq!(found.seen_as, Some(found.local[0]));
+        let found = in_time("look", node(&dht).await.surroundings()).await;
+        assert_eq!((found.nat, found.nodes), (NatKind::Open, 1));
+        assert_eq!(found.addresses, found.local);
         assert!(found.round_trip.is_some());
         dht.close().await;
         let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
         let lonely = node_of(&[silent.local_addr().unwrap().to_string()]).await;
-        assert!(matches!(in_time("check", lonely.check()).await, Err(NetError::Unreachable)));
+        assert_eq!(in_time("look", lonely.surroundings()).await, Surroundings::default());
     });
 }
 

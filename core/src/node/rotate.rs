@@ -158,6 +158,21 @@ impl Node {
         next.map(|(_, notice)| notice.at).chain(waiting).min()
     }
 
+    /// Whether a peer has yet to hear of a key of ours.
+    pub(super) fn has_untold_key(&self, peer: &PublicKey) -> bool {
+        self.notices.pending.keys().any(|(_, of)| of == peer)
+    }
+
+    /// A peer that was never told of our new key is told before anything else is asked of it under that key.
+    pub(super) fn tell_first(&mut self, peer: &PublicKey, now: Now) {
+        for ((_, of), notice) in &mut self.notices.pending {
+            if of == peer && notice.delay == FIRST_RETRY {
+                notice.at = now.mono;
+            }
+        }
+        self.tell_peers(now);
+    }
+
     /// Tells the peers whose time has come; a peer hears of our keys in their order.
     pub(super) fn tell_peers(&mut self, now: Now) {
         let waiting = self.notices.pending.iter().filter(|(_, notice)| !notice.under_way && notice.at <= now.mono);

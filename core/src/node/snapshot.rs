@@ -2,11 +2,11 @@
 
 use alloc::vec::Vec;
 
-use super::{Node, StreamId, TransportKey};
+use super::{Node, StreamId, TransportKey, Waiting};
 use crate::grant::Grant;
 use crate::invite::InviteSummary;
 use crate::keys::{EncryptKey, PublicKey};
-use crate::peer::Peer;
+use crate::peer::{Peer, PeerRef};
 use crate::rate::{Standing, Subject};
 use crate::rotation::RotationReason;
 use crate::time::{Now, WallTime};
@@ -30,6 +30,8 @@ pub struct Snapshot {
     pub grants: Vec<Grant>,
     /// Invites we issued.
     pub invites: Vec<InviteSummary>,
+    /// Messages that wait for their peers, oldest first.
+    pub outbox: Vec<Waiting>,
     /// Streams whose other side has shown who it is.
     pub streams: Vec<StreamInfo>,
 }
@@ -94,8 +96,15 @@ impl Node {
             peers: self.access.peers.iter().cloned().collect(),
             grants: self.access.grants.iter().cloned().collect(),
             invites: self.access.invites.iter().cloned().collect(),
+            outbox: self.waiting_messages(),
             streams: streams.collect(),
         }
+    }
+
+    /// The peer that has or had this key.
+    #[must_use]
+    pub fn peer(&self, key: &PublicKey) -> Option<&Peer> {
+        self.access.peers.resolve(&PeerRef::Key(*key)).ok()
     }
 
     /// How much of its limits a peer has used, and what it is banned from.

@@ -297,6 +297,7 @@ impl Node {
         self.at_once(|access| access.peers.saw(&acting, now.wall));
         self.known_by(local, peer, now);
         self.event(Event::PeerConnected { peer, version, dialled: side == Side::Dialler });
+        self.outbox_peer_seen(acting, now);
         if side == Side::Listener {
             self.limit_streams_of(peer, now);
         }

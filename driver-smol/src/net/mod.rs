@@ -18,9 +18,10 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::time::Duration;
 
 pub use bootstrap::Bootstrap;
-pub use hyperswarm::{Hyperswarm, HyperswarmConfig, NatKind, NetCheck};
+pub use hyperswarm::{Hyperswarm, HyperswarmConfig};
 pub use offline::Offline;
 pub use stream::{MAX_MESSAGE, SendError, Stream, StreamReader, StreamWriter};
 pub use tcp::{Tcp, TcpConfig};
@@ -69,6 +70,10 @@ pub struct Surroundings {
     pub nat: NatKind,
     /// Where they see us; for [`NatKind::Random`] the port is 0.
     pub addresses: Vec<SocketAddr>,
+    /// Where we are on our own network.
+    pub local: Vec<SocketAddr>,
+    /// How long a node that answered took for one question.
+    pub round_trip: Option<Duration>,
 }
 
 /// What stands between us and the others.
