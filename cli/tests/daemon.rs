@@ -14,6 +14,7 @@ use support::conversation::{claim, invite};
 use support::home::Home;
 use support::node::{Background, Dht};
 use support::program::{Outcome, Place, Running, kill, run};
+use support::shape::has_shape;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -42,6 +43,7 @@ fn a_daemon_is_started_asked_restarted_and_stopped() {
     let _cleanup = Background::of(&alice);
     let started = daemon(&alice, &["start", "--json"]).ok().json();
     assert_eq!((&started["running"], &started["announced"]), (&true.into(), &true.into()), "{started}");
+    has_shape("daemon status", &started);
     let pid = started["pid"].as_u64().unwrap();
     // Not of our session: it outlives the terminal it was started from.
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
@@ -56,7 +58,9 @@ fn a_daemon_is_started_asked_restarted_and_stopped() {
     assert!(next != pid && !lives(pid) && lives(next));
     assert_eq!(restarted["publicKey"], started["publicKey"]);
 
-    assert_eq!(daemon(&alice, &["stop", "--json"]).ok().json()["stopped"], true);
+    let stopped = daemon(&alice, &["stop", "--json"]).ok().json();
+    has_shape("daemon stop", &stopped);
+    assert_eq!(stopped["stopped"], true);
     daemon(&alice, &["status"]).refused(1, &["daemon start"]);
     assert_eq!(alice.p2p(&["status", "--json"]).ok().json()["daemon"], false, "commands go on without it");
 }

@@ -15,6 +15,7 @@ use support::conversation::{ANSWERING, claim, invite};
 use support::home::Home;
 use support::node::{Background, Daemon, Dht};
 use support::program::{Outcome, Place, Running, run};
+use support::shape::has_shape;
 
 const LIMIT: Duration = Duration::from_secs(60);
 const UNAUTHORIZED: i32 = 7;
@@ -609,10 +610,11 @@ fn history(world: &mut World, line: &str) {
 
 fn history_full(world: &mut World, line: &str) {
     let page = history_of(world, line);
-    let members: Vec<&str> = page.as_object().unwrap().keys().map(String::as_str).collect();
+    has_shape("sessions history", &page);
     for member in ["session", "total", "offset", "pageSize", "returned", "hasMore", "nextOffset", "history"] {
-        assert!(members.contains(&member), "{members:?}");
+        assert!(page.get(member).is_some(), "the description has {member}: {page}");
     }
+    has_shape("sessions list", &run_at(&world.me, "wopr sessions list --json", &[]).ok().json());
     assert_eq!(page_numbers(&page), (250, 0, 100, 100, Some(100)));
     let first = &page["history"][0];
     assert_eq!((&first["from"], &first["channel"]["type"]), (&"user".into(), &"p2p".into()));

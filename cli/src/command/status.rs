@@ -73,7 +73,7 @@ impl View for Status {
         let daemon = if self.daemon {
             Cell::styled("running", GOOD)
         } else {
-            Cell::styled("not running: peers cannot reach this node (`wopr daemon run` starts it)", DIM)
+            Cell::styled("not running: peers cannot reach this node (`wopr daemon start` starts it)", DIM)
         };
         let counts = [self.snapshot.peers.len(), self.snapshot.grants.len(), self.open_invites()];
         let [peers, grants, invites] = counts.map(|count| count.to_string());
