@@ -4,7 +4,7 @@
 mod support;
 
 use std::fs;
-use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::os::unix::net::UnixDatagram;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -148,25 +148,6 @@ fn a_daemon_that_cannot_start_says_why() {
     fs::write(alice.folder().join("config.json"), "{\n\"plugin\": {}}").unwrap();
     daemon(&alice, &["start"]).refused(3, &["config.json", "line 2", "plugins"]);
     daemon(&alice, &["status"]).refused(1, &["daemon start"]);
-}
-
-/// EXIT_VERSION_MISMATCH: the daemon is of another version than the program that asks.
-#[test]
-fn a_daemon_of_another_version_is_told_apart() {
-    let dht = Dht::on_loopback();
-    let alice = home("alice", &dht);
-    alice.public_key();
-    let socket = UnixListener::bind(alice.folder().join("p2p/daemon.sock")).unwrap();
-    let other = thread::spawn(move || {
-        let (mut stream, _) = socket.accept().unwrap();
-        let mut head = [0; 5];
-        std::io::Read::read_exact(&mut stream, &mut head).unwrap();
-        std::io::Write::write_all(&mut stream, &[9, 0, 0, 0, 0]).unwrap();
-        // Whoever closes with unread bytes resets the connection, and the answer with it.
-        std::io::copy(&mut stream, &mut std::io::sink()).unwrap();
-    });
-    alice.p2p(&["peers"]).refused(5, &["version"]);
-    other.join().unwrap();
 }
 
 #[test]
