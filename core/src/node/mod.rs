@@ -27,7 +27,7 @@ pub use self::io::{
     AskFailed, AskId, Command, CommandId, DialEnd, DialId, Document, DocumentWrite, EntryKind, Input, Output, Question,
     Reply, SessionEntry, StreamId, StreamOrigin, TransportKey, WriteFailed, WriteId,
 };
-pub use self::snapshot::{GraceKey, Snapshot, StreamInfo};
+pub use self::snapshot::{GraceKey, Load, Snapshot, StreamInfo};
 pub use self::timer::TimeoutReason;
 
 use self::change::{Access, Changes};

@@ -41,11 +41,9 @@ struct Notice {
 }
 
 impl Notices {
-    /// When the next peer is to be told, or a command stops waiting.
-    pub(super) fn timeout(&self) -> Option<Instant> {
-        let next = self.pending.values().filter(|notice| !notice.under_way).map(|notice| notice.at).min();
-        let waiting = self.waiting.as_ref().map(|(_, until)| *until);
-        next.into_iter().chain(waiting).min()
+    /// How many peers have yet to hear of a key.
+    pub(super) fn len(&self) -> usize {
+        self.pending.len()
     }
 }
 
@@ -159,6 +157,16 @@ impl Node {
             let what = What::Notice { old, statement };
             self.request(Request { local, target: peer, what, deadline, sent: None }, now);
         }
+    }
+
+    /// When the next peer is to be told, or a command stops waiting. What has to wait for an earlier notice needs no
+    /// timer of its own.
+    pub(super) fn notices_timeout(&self) -> Option<Instant> {
+        let next = self.notices.pending.iter().filter(|((old, peer), notice)| {
+            !notice.under_way && !self.notice_before(old, peer)
+        });
+        let waiting = self.notices.waiting.as_ref().map(|(_, until)| *until);
+        next.map(|(_, notice)| notice.at).chain(waiting).min()
     }
 
     /// Whether this peer has yet to hear of a rotation before that of `old`.

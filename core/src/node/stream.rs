@@ -141,7 +141,7 @@ impl Node {
     }
 
     /// Whether a stream is ours, or the other side has shown the key of a peer with a grant.
-    fn is_known(&self, stream: &Stream) -> bool {
+    pub(super) fn is_known(&self, stream: &Stream) -> bool {
         stream.dialled()
             || stream
                 .channel()
