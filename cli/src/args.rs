@@ -2,12 +2,15 @@
 //!
 //! The commands and flags are those of the description that users have; each of its command lines must parse.
 
+use std::net::SocketAddrV4;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use wopr_p2p_core::access::{AccessError, Capability, SessionName, SessionSet, TrustLevel};
 use wopr_p2p_core::keys::PublicKey;
+use wopr_p2p_core::peer::PeerRef;
+use wopr_p2p_core::rotation::RotationReason;
 
 use crate::duration::parse_duration;
 
@@ -21,7 +24,7 @@ pub(crate) struct Cli {
     pub(crate) json: bool,
 
     /// The folder of the node's keys, grants and sessions.
-    #[arg(long, global = true, value_name = "DIR", env = "WOPR_HOME", default_value = "~/.wopr", value_parser = home_dir)]
+    #[arg(long, global = true, value_name = "DIR", env = "WOPR_HOME", hide_env_values = true, default_value = "~/.wopr", value_parser = home_dir)]
     pub(crate) home: PathBuf,
 
     #[command(subcommand)]
@@ -52,11 +55,29 @@ pub(crate) enum Daemon {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum P2p {
+    #[command(flatten)]
+    Node(NodeCommand),
+    /// Run a bootstrap node of a private DHT in the foreground.
+    Dht {
+        /// Where to listen; port 0 takes any free one.
+        #[arg(long, value_name = "HOST:PORT")]
+        listen: SocketAddrV4,
+    },
+    /// Show the whole thing at work, on this machine alone: two throw-away nodes on a private DHT.
+    Demo,
+    /// The command that answers in the demo.
+    #[command(hide = true)]
+    DemoAnswer,
+}
+
+/// What a node does for its owner: the home's daemon, or one that runs for this command.
+#[derive(Debug, Subcommand)]
+pub(crate) enum NodeCommand {
     /// Show the identity and what the node knows, or one peer with its limits.
     Status {
         /// Only this peer: its name, short id or public key.
         #[arg(long)]
-        peer: Option<String>,
+        peer: Option<PeerRef>,
     },
     /// Show the node's identity.
     Identity {
@@ -75,12 +96,12 @@ pub(crate) enum P2p {
     Grants {
         /// Only those of this peer: its name, short id or public key.
         #[arg(long)]
-        peer: Option<String>,
+        peer: Option<PeerRef>,
     },
     /// Take back a peer's access and its open invites.
     Revoke {
         /// The peer's name, short id or public key.
-        peer: String,
+        peer: PeerRef,
         /// Only its access to this session.
         #[arg(long, value_name = "SESSION")]
         session: Option<SessionName>,
@@ -94,7 +115,7 @@ pub(crate) enum P2p {
     /// Give a peer a name.
     Name {
         /// The peer's name, short id or public key.
-        peer: String,
+        peer: PeerRef,
         /// The new name; no two peers share one.
         name: String,
     },
@@ -110,17 +131,6 @@ pub(crate) enum P2p {
     Log(Log),
     /// Ask a peer's AI and print its answer.
     Inject(Inject),
-    /// Run a bootstrap node of a private DHT in the foreground.
-    Dht {
-        /// Where to listen; port 0 takes any free one.
-        #[arg(long, value_name = "HOST:PORT")]
-        listen: String,
-    },
-    /// Show the whole thing at work, on this machine alone: two throw-away nodes on a private DHT.
-    Demo,
-    /// The command that answers in the demo.
-    #[command(hide = true)]
-    DemoAnswer,
 }
 
 #[derive(Debug, Subcommand)]
@@ -186,7 +196,7 @@ pub(crate) enum GrantCommand {
 #[derive(Debug, Args)]
 pub(crate) struct GrantGive {
     /// The peer's name, short id or public key; a public key may be new.
-    pub(crate) peer: String,
+    pub(crate) peer: PeerRef,
     /// The sessions it may use; "*" for all.
     #[arg(required = true, value_name = "SESSION")]
     pub(crate) sessions: Vec<String>,
@@ -204,25 +214,14 @@ pub(crate) struct GrantGive {
 #[derive(Debug, Args)]
 pub(crate) struct Rotate {
     /// Why; peers see it.
-    #[arg(long)]
-    pub(crate) reason: Reason,
+    #[arg(long, value_name = "scheduled|compromise|upgrade")]
+    pub(crate) reason: RotationReason,
     /// Wait until every peer was told, or the timeout ended. Those not reached are told later either way.
     #[arg(long)]
     pub(crate) notify_all: bool,
     /// How long to wait for the peers.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
     pub(crate) timeout: Duration,
-}
-
-/// Why keys are rotated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Reason {
-    /// As a habit, every few months.
-    Scheduled,
-    /// The keys may be known to somebody else.
-    Compromise,
-    /// After a change of software.
-    Upgrade,
 }
 
 #[derive(Debug, Args)]
@@ -247,7 +246,7 @@ pub(crate) struct Inject {
 #[derive(Debug, Args)]
 pub(crate) struct Addressed {
     /// The peer's name, short id or public key.
-    pub(crate) peer: String,
+    pub(crate) peer: PeerRef,
     /// Which of the peer's sessions.
     #[arg(long)]
     pub(crate) session: SessionName,
@@ -255,6 +254,9 @@ pub(crate) struct Addressed {
     #[arg(long, allow_hyphen_values = true, value_name = "TEXT")]
     pub(crate) message: String,
 }
+
+/// The text for a message of "-".
+pub(crate) const FROM_STDIN: &str = "-";
 
 fn sessions(text: &str) -> Result<SessionSet, AccessError> {
     SessionSet::new(text.split(',').map(str::trim))

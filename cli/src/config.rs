@@ -5,7 +5,9 @@
 
 mod file;
 
+use std::collections::BTreeMap;
 use std::io;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -26,7 +28,7 @@ pub(crate) struct Config {
     /// Where the DHT is entered, as `host:port`; the public bootstrap nodes if not set.
     pub(crate) bootstrap: Option<Vec<String>>,
     /// The address that sockets are bound to.
-    pub(crate) bind: Option<std::net::IpAddr>,
+    pub(crate) bind: Option<Ipv4Addr>,
     /// The largest encrypted payload, in bytes.
     pub(crate) max_payload_size: Option<u32>,
     /// The longest grace period of a rotation, in hours.
@@ -36,7 +38,7 @@ pub(crate) struct Config {
     /// How much a peer may do.
     pub(crate) rate_limit: RateLimits,
     /// Which command answers for which session.
-    pub(crate) sessions: std::collections::BTreeMap<String, Session>,
+    pub(crate) sessions: BTreeMap<String, Session>,
 }
 
 impl Config {
@@ -86,7 +88,7 @@ impl Config {
             self.bootstrap = Some(nodes);
         }
         if let Some(value) = read("WOPR_P2P_MAX_PAYLOAD") {
-            let accepted = "a number of bytes from 1 to 1048576";
+            let accepted = "a number of bytes from 64 to 1048576";
             let bytes = value.parse().ok().filter(|bytes| file::PAYLOAD_SIZES.contains(bytes));
             self.max_payload_size = Some(bytes.ok_or_else(|| wrong("WOPR_P2P_MAX_PAYLOAD", &value, accepted))?);
         }

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use serde::{Deserialize, Serialize};
+
 /// The exit codes, with the names that users know them by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[repr(u8)]
 pub(crate) enum Exit {
     /// Our own network is down, or nobody could be asked.
@@ -50,7 +52,7 @@ impl From<Exit> for ExitCode {
 }
 
 /// Why a command did not do what was asked, for a person: what happened and why, and what to do next.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Failure {
     /// The exit code.
     pub(crate) exit: Exit,

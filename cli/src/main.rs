@@ -2,8 +2,67 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod command;
 mod config;
+mod daemon;
+mod demo;
+mod dht;
 mod duration;
 mod exit;
+mod node;
 mod output;
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+use wopr_p2p_smol::home::Home;
+
+use crate::args::{Area, Cli, Daemon, P2p};
+use crate::config::Config;
+use crate::exit::{Exit, Failure};
+use crate::output::Output;
+
+fn main() -> ExitCode {
+    let (out, result) = match Cli::try_parse() {
+        Ok(cli) => (Output::new(cli.json), smol::block_on(run(cli))),
+        Err(error) => (Output::new(std::env::args_os().any(|word| word == "--json")), not_a_command(&error)),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // Where nothing can be written, the exit code is all that is left to say it with.
+        Err(failure) => out.show_failure(&failure).map_or(Exit::Invalid, |()| failure.exit).into(),
+    }
+}
+
+async fn run(cli: Cli) -> Result<(), Failure> {
+    let out = Output::new(cli.json);
+    let home = || Home::at(&cli.home).map_err(|error| Failure::invalid(error.to_string(), ""));
+    match cli.area {
+        Area::Daemon { command: Daemon::Run } => daemon::run(&home()?, out).await,
+        Area::P2p { command } => match command {
+            P2p::Node(command) => {
+                // A path that is no text is no matter here: the daemon has its own home.
+                let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+                Ok(out.show(&daemon::perform(&home()?, command, words, out).await?)?)
+            }
+            P2p::Dht { listen } => dht::run(listen, Config::load(home()?.folder())?, out).await,
+            P2p::Demo => demo::run(out).await,
+            P2p::DemoAnswer => demo::answer::run(out),
+        },
+    }
+}
+
+/// What was typed is no command: help and version were asked for, or it is wrong.
+fn not_a_command(error: &clap::Error) -> Result<(), Failure> {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        return Ok(error.print()?);
+    }
+    let said = error.render().to_string();
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return Err(Failure::invalid("a command is missing", format!("add one of these:\n\n{}", said.trim_end())));
+    }
+    let said = said.trim().strip_prefix("error: ").unwrap_or(&said);
+    let (message, next) = said.split_once("\n\n").unwrap_or((said, ""));
+    Err(Failure::invalid(message, next.trim()))
+}

@@ -1,20 +1,23 @@
-//! Everything the program prints: results on stdout, as text or JSON; waiting and errors on stderr.
+//! Everything the program prints: results on stdout, as text or JSON; waiting, notes and errors on stderr.
 //!
 //! Invariant: what a peer wrote reaches a terminal only through [`printable`](printable::printable) or through JSON
 //! whose control characters are escaped.
 
+mod json;
 pub(crate) mod printable;
 mod progress;
 mod table;
-pub(crate) mod time;
 
 use std::io::{self, Write as _};
 
 use anstyle::{AnsiColor, Style};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use wopr_p2p_core::time::WallTime;
 
+pub(crate) use self::json::{Json, Object};
 pub(crate) use self::progress::Waiting;
 pub(crate) use self::table::{Cell, Fields, Table};
+use crate::duration::show_duration;
 use crate::exit::Failure;
 
 /// Headings and labels.
@@ -28,13 +31,30 @@ pub(crate) const WARN: Style = AnsiColor::Yellow.on_default();
 /// Not as it should be.
 pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
 
-/// The result of a command: it serialises to its JSON shape and writes itself as text.
-pub(crate) trait View: Serialize {
-    /// The text, with styles; lines end in `\n`. Styles are dropped where stdout is no terminal.
+/// The result of a command, in both of its forms.
+pub(crate) trait View {
+    /// For programs.
+    fn json(&self) -> Object;
+
+    /// For people: styled lines that end in `\n`.
     fn text(&self) -> String;
+
+    /// What a person should know beside the result; empty if there is nothing. It goes to stderr.
+    fn note(&self) -> String {
+        String::new()
+    }
 }
 
-/// Where and how to print.
+/// A result, ready to be printed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Shown {
+    /// For stdout, with styles.
+    pub(crate) out: String,
+    /// For stderr.
+    pub(crate) note: String,
+}
+
+/// How to print.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
     json: bool,
@@ -51,36 +71,42 @@ impl Output {
         self.json
     }
 
-    /// Prints a result: one line of JSON, or text.
+    /// A result as it will be printed: one line of JSON, or text.
     ///
     /// # Errors
-    /// Stdout cannot be written.
-    pub(crate) fn show(self, view: &impl View) -> io::Result<()> {
-        if self.json { self.show_json(view) } else { self.show_text(&view.text()) }
+    /// The value cannot be written as JSON.
+    pub(crate) fn render(self, view: &impl View) -> Result<Shown, Failure> {
+        if self.json {
+            Ok(Shown { out: json_line(&view.json())?, note: String::new() })
+        } else {
+            Ok(Shown { out: view.text(), note: view.note() })
+        }
     }
 
-    /// Prints one line of JSON.
+    /// Prints a result.
     ///
     /// # Errors
-    /// Stdout cannot be written.
-    pub(crate) fn show_json(self, value: &impl Serialize) -> io::Result<()> {
-        let mut line = printable::json(value)?;
-        line.push('\n');
-        write_all(&line)
+    /// Stdout or stderr cannot be written.
+    pub(crate) fn show(self, shown: &Shown) -> io::Result<()> {
+        print(&shown.out)?;
+        if shown.note.is_empty() { Ok(()) } else { writeln!(anstream::stderr().lock(), "{}", shown.note) }
     }
 
-    /// Prints styled text.
+    /// Prints one line of JSON, or a text.
     ///
     /// # Errors
     /// Stdout cannot be written.
-    pub(crate) fn show_text(self, text: &str) -> io::Result<()> {
-        write_all(text)
+    pub(crate) fn line(self, json: &Object, text: &str) -> io::Result<()> {
+        if self.json { print(&json_line(json)?) } else { print(text) }
     }
 
     /// Says why the command failed: on stderr for people, on stdout as `{"error":…}` with `--json`.
+    ///
+    /// # Errors
+    /// Stdout or stderr cannot be written.
     pub(crate) fn show_failure(self, failure: &Failure) -> io::Result<()> {
         if self.json {
-            return self.show_json(&ErrorLine::from(failure));
+            return print(&json_line(&error_json(failure))?);
         }
         let mut stderr = anstream::stderr().lock();
         writeln!(stderr, "{BAD}error:{BAD:#} {}", printable::printable(&failure.message))?;
@@ -96,28 +122,27 @@ impl Output {
     }
 }
 
-#[derive(Serialize)]
-struct ErrorLine<'a> {
-    error: ErrorBody<'a>,
-}
-
-#[derive(Serialize)]
-struct ErrorBody<'a> {
-    code: u8,
-    name: &'static str,
-    message: &'a str,
-    next: &'a str,
-}
-
-impl<'a> From<&'a Failure> for ErrorLine<'a> {
-    fn from(failure: &'a Failure) -> Self {
-        let Failure { exit, message, next } = failure;
-        Self { error: ErrorBody { code: exit.code(), name: exit.name(), message, next } }
+/// `in 3h 5m` or `2d ago`.
+pub(crate) fn relative(time: WallTime, now: WallTime) -> String {
+    if time > now {
+        format!("in {}", show_duration(time.since(now)))
+    } else {
+        format!("{} ago", show_duration(now.since(time)))
     }
 }
 
+fn error_json(failure: &Failure) -> Object {
+    let Failure { exit, message, next } = failure;
+    let error = Object::default().with("code", exit.code()).with("name", exit.name());
+    Object::default().with("error", error.with("message", message.as_str()).with("next", next.as_str()))
+}
+
+fn json_line(value: &Object) -> io::Result<String> {
+    printable::json(value).map(|line| line + "\n")
+}
+
 /// A reader that went away (`wopr … | head`) wants no more: that is no error.
-fn write_all(text: &str) -> io::Result<()> {
+fn print(text: &str) -> io::Result<()> {
     let mut stdout = anstream::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -133,10 +158,19 @@ mod tests {
     #[test]
     fn an_error_has_its_documented_json_shape() {
         let failure = Failure::new(Exit::Unauthorized, "alice has not granted \"x\"", "ask alice");
-        let line = printable::json(&ErrorLine::from(&failure)).unwrap();
         assert_eq!(
-            line,
-            r#"{"error":{"code":7,"name":"EXIT_UNAUTHORIZED","message":"alice has not granted \"x\"","next":"ask alice"}}"#
+            json_line(&error_json(&failure)).unwrap(),
+            concat!(
+                r#"{"error":{"code":7,"name":"EXIT_UNAUTHORIZED","message":"alice has not granted \"x\"","next":"ask alice"}}"#,
+                "\n"
+            )
         );
+    }
+
+    #[test]
+    fn relative_times_point_both_ways() {
+        let now = WallTime::from_millis(10_000_000);
+        assert_eq!(relative(WallTime::from_millis(13_600_000), now), "in 1h");
+        assert_eq!(relative(WallTime::from_millis(9_995_000), now), "5s ago");
     }
 }

@@ -5,7 +5,6 @@
 //! it the signature, the expected key and the ephemeral keys still hold.
 
 use alloc::boxed::Box;
-use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::channel::{Channel, Side};
@@ -152,8 +151,7 @@ pub(crate) fn answer(
     let (header, Body::Hello(body)) = (hello.header, hello.body) else {
         return Err(RejectReason::Malformed);
     };
-    let offered = if body.versions.is_empty() { vec![1] } else { body.versions };
-    let version = VERSIONS.into_iter().find(|v| *v >= config.min_version && offered.contains(&u64::from(*v)));
+    let version = VERSIONS.into_iter().find(|v| *v >= config.min_version && body.versions.contains(&u64::from(*v)));
     let own = Header { from: identity.public_key(), nonce: Nonce(rng.bytes()), ts: now.wall };
     let Some(version) = version else {
         let re = body.to.map(|_| header.nonce);

@@ -11,8 +11,12 @@ use std::time::{Duration, Instant};
 use wopr_p2p_smol::net::{Bootstrap, DialEvent, Hyperswarm, HyperswarmConfig, Network, Stream};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [role, rest @ ..] = arguments.as_slice() else { return Err("say listen, dial or dht".into()) };
+    run(&std::env::args().skip(1).collect::<Vec<_>>())
+}
+
+/// Does what the arguments say.
+pub(crate) fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
+    let [role, rest @ ..] = arguments else { return Err("say listen, dial or dht".into()) };
     smol::block_on(async {
         match (role.as_str(), rest) {
             ("dht", [host, port, others @ ..]) => {

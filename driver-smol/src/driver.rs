@@ -1,39 +1,38 @@
-//! The loop around a node: what happens goes in, what comes out is done, in one place.
+//! A running node, as the rest of the program sees it: start it, have it do something, look at it, stop it.
 //!
-//! One task owns the node. Everything slow (sockets, disk, AI commands) runs beside it and reports back through one
-//! bounded queue, so a peer that sends faster than we work is slowed down by its own stream.
+//! One task owns the node (`running.rs`). Everything slow (sockets, disk, AI commands) runs beside it and reports back
+//! through one bounded queue, so a peer that sends faster than we work is slowed down by its own stream.
 
-use std::collections::HashMap;
+mod running;
+
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
+use smol::Task;
 use smol::channel::{Receiver, Sender, bounded};
-use smol::{Task, Timer, future};
-use wopr_p2p_core::keys::{PublicKey, Topic};
+use wopr_p2p_core::access::SessionName;
+use wopr_p2p_core::keys::PublicKey;
 use wopr_p2p_core::node::Snapshot;
 use wopr_p2p_core::rate::Standing;
 use wopr_p2p_core::time::Now;
 use wopr_p2p_core::{
-    AskFailed, AskId, Command, CommandError, CommandId, Config, DialEnd, DialId, Document, Event, Input, Node, Output,
-    Reply, StartError, Stored, StreamId, StreamOrigin, TransportKey,
+    AskId, Command, CommandError, Config, Document, Event, Input, Node, Reply, StartError, Stored, StreamOrigin,
 };
 
+use self::running::Running;
 use crate::clock::Clock;
 use crate::disk::{Disk, Written};
 use crate::file::FileError;
-use crate::handler::Handlers;
+use crate::handler::{HandlerError, Handlers};
 use crate::home::HomeLock;
-use crate::net::{self, DialEvent, Incoming, Network, Stream, StreamReader, StreamWriter};
+use crate::net::{self, Network, Stream};
 use crate::session_file::SessionWriter;
 use crate::store::Store;
 
 /// What may wait for the node before whoever brings more has to wait.
 const INBOX: usize = 256;
-/// Messages that may wait for a slow reader before its stream is given up.
-const OUTBOX: usize = 32;
 /// Events that may wait for a subscriber before it misses some.
 const EVENTS: usize = 1024;
 
@@ -47,6 +46,34 @@ pub struct Options {
     pub handlers: Handlers,
     /// Whether others can reach it. A node that runs for one command need not announce itself.
     pub listen: bool,
+    /// Hears what went wrong on our side, for the owner. Called in the loop: it must not block.
+    pub report: Box<dyn Fn(Report) + Send>,
+}
+
+/// Something that went wrong on our side and that no [`Event`] says.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Report {
+    /// A peer's question got no answer. The peer only hears that it failed.
+    Unanswered {
+        /// Who asked.
+        peer: PublicKey,
+        /// In which session.
+        session: SessionName,
+        /// Why the session's command gave no answer.
+        error: HandlerError,
+    },
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // A peer chose the name: `Debug` makes its control characters harmless.
+            Self::Unanswered { peer, session, error } => {
+                write!(f, "a question of {} in the session {session:?} got no answer: {error}", peer.short_id())
+            }
+        }
+    }
 }
 
 /// Why a node could not be started.
@@ -86,6 +113,8 @@ type Look = Box<dyn FnOnce(&Node, Now) + Send>;
 /// What wakes the loop.
 enum Wake {
     Input(Input),
+    Written(Written),
+    Answered { id: AskId, result: Result<String, Report> },
     Opened { stream: Stream, origin: StreamOrigin },
     Run { command: Command, result: Sender<Result<Reply, CommandError>> },
     Look(Look),
@@ -114,27 +143,12 @@ impl Driver {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| DriverError::System(io::Error::other(error)))?;
         let clock = Clock::start();
-        let node = Node::new(options.config, stored, seed, clock.now()).map_err(DriverError::Start)?;
+        let node = Node::new(options.config.clone(), stored, seed, clock.now()).map_err(DriverError::Start)?;
         let public_key = node.public_key();
         let (disk, written) = Disk::start(store, SessionWriter::new(home)).map_err(DriverError::System)?;
         let (inbox, wakes) = bounded(INBOX);
-        let network = options.network;
-        let running = Running {
-            node,
-            clock,
-            disk,
-            network: Arc::clone(&network),
-            handlers: options.handlers,
-            listen: options.listen,
-            inbox: inbox.clone(),
-            streams: HashMap::new(),
-            dials: HashMap::new(),
-            asks: HashMap::new(),
-            commands: HashMap::new(),
-            subscribers: Vec::new(),
-            listening: Listening::default(),
-            last_id: 0,
-        };
+        let network = Arc::clone(&options.network);
+        let running = Running::new(node, clock, disk, options, inbox.clone());
         let task = smol::spawn(running.run(wakes, written));
         Ok(Self { inbox, task, network, public_key })
     }
@@ -172,7 +186,7 @@ impl Driver {
         events
     }
 
-    /// Waits until the node has been announced for the first time.
+    /// Waits until the node has been announced for the first time; at once if it was started not to listen.
     ///
     /// # Errors
     /// The first announcement failed; the network goes on trying.
@@ -182,7 +196,8 @@ impl Driver {
         listening.recv().await.unwrap_or(Err(net::NetError::Closed))
     }
 
-    /// Stops in order: no new work, announcements taken back, what was accepted stored.
+    /// Stops in order: nothing new comes in; messages that were accepted are stored and acknowledged; questions with an
+    /// AI are given up; then the streams close, and the announcements are taken back.
     pub async fn close(self) {
         let (done, stopped) = bounded(1);
         self.wake(Wake::Stop(done)).await;
@@ -205,237 +220,4 @@ impl Driver {
     async fn wake(&self, wake: Wake) {
         drop(self.inbox.send(wake).await);
     }
-}
-
-/// The loop's own state.
-struct Running {
-    node: Node,
-    clock: Clock,
-    disk: Disk,
-    network: Arc<dyn Network>,
-    handlers: Handlers,
-    listen: bool,
-    inbox: Sender<Wake>,
-    streams: HashMap<StreamId, Open>,
-    dials: HashMap<DialId, Task<()>>,
-    asks: HashMap<AskId, Task<()>>,
-    commands: HashMap<CommandId, Sender<Result<Reply, CommandError>>>,
-    subscribers: Vec<Sender<Event>>,
-    listening: Listening,
-    last_id: u64,
-}
-
-/// An open stream: the queue to its writer, and its reader, which stops when dropped.
-struct Open {
-    outbox: Sender<Vec<u8>>,
-    _reader: Task<()>,
-}
-
-/// Whether we have been announced, and who waits for it.
-#[derive(Default)]
-struct Listening {
-    done: bool,
-    waiting: Vec<Sender<Result<(), net::NetError>>>,
-}
-
-impl Running {
-    async fn run(mut self, wakes: Receiver<Wake>, written: Receiver<Written>) {
-        let accept = smol::spawn(accept(Arc::clone(&self.network), self.inbox.clone()));
-        self.drain();
-        let stopped = loop {
-            let timer = async {
-                Timer::after(self.until_timeout()).await;
-                None
-            };
-            let wake = async { wakes.recv().await.ok() };
-            let write = async {
-                let (id, result) = written.recv().await.ok()?;
-                Some(Wake::Input(Input::Written { id, result }))
-            };
-            match future::or(write, future::or(wake, timer)).await {
-                Some(Wake::Stop(done)) => break done,
-                Some(wake) => self.wake(wake),
-                None => self.node.handle_timeout(self.clock.now()),
-            }
-            self.drain();
-        };
-        drop(accept);
-        self.streams.clear();
-        self.disk.close().await;
-        drop(stopped);
-    }
-
-    fn until_timeout(&self) -> Duration {
-        let now = self.clock.now().mono;
-        self.node.poll_timeout().map_or(Duration::from_secs(60), |(at, _)| at.since(now))
-    }
-
-    fn wake(&mut self, wake: Wake) {
-        match wake {
-            Wake::Input(input) => {
-                match &input {
-                    Input::StreamClosed { stream } => drop(self.streams.remove(stream)),
-                    Input::DialEnded { dial, .. } => drop(self.dials.remove(dial)),
-                    Input::Answered { id, .. } => drop(self.asks.remove(id)),
-                    _ => {}
-                }
-                self.input(input);
-            }
-            Wake::Opened { stream, origin } => self.opened(stream, origin),
-            Wake::Run { command, result } => {
-                let id = CommandId(self.next_id());
-                self.commands.insert(id, result);
-                self.input(Input::Command { id, command });
-            }
-            Wake::Look(look) => look(&self.node, self.clock.now()),
-            Wake::Subscribe(subscriber) => self.subscribers.push(subscriber),
-            Wake::Listened(result) => self.listened(result),
-            Wake::AwaitListening(waiting) if self.listening.done => drop(waiting.try_send(Ok(()))),
-            Wake::AwaitListening(waiting) => self.listening.waiting.push(waiting),
-            Wake::Stop(_) => {}
-        }
-    }
-
-    fn listened(&mut self, result: Result<(), net::NetError>) {
-        self.listening.done |= result.is_ok();
-        let mut result = Some(result);
-        for waiting in self.listening.waiting.drain(..) {
-            drop(waiting.try_send(result.take().unwrap_or(Ok(()))));
-        }
-    }
-
-    fn input(&mut self, input: Input) {
-        self.node.handle_input(self.clock.now(), input);
-    }
-
-    /// Does what the node wants done.
-    fn drain(&mut self) {
-        while let Some(output) = self.node.poll_output() {
-            self.carry_out(output);
-        }
-    }
-
-    fn carry_out(&mut self, output: Output) {
-        match output {
-            Output::Transmit { stream, bytes } => self.transmit(stream, bytes),
-            Output::CloseStream { stream } => drop(self.streams.remove(&stream)),
-            Output::Dial { dial, topic } => {
-                let task = smol::spawn(dial_out(self.network.dial(topic.0), dial, self.inbox.clone()));
-                self.dials.insert(dial, task);
-            }
-            Output::StopDial { dial } => drop(self.dials.remove(&dial)),
-            Output::Listen { topic } => self.announce(topic),
-            Output::Unlisten { topic } => {
-                if self.listen {
-                    smol::spawn(self.network.unlisten(topic.0)).detach();
-                }
-            }
-            Output::Store { id, document, write } => self.disk.store(id, document, write),
-            Output::Record { id, session, entry } => self.disk.record(id, session, entry),
-            Output::Ask { id, question } => {
-                let asked = self.handlers.ask(question);
-                let inbox = self.inbox.clone();
-                let task = smol::spawn(async move {
-                    let result = asked.await.map_err(|error| AskFailed::from(&error));
-                    drop(inbox.send(Wake::Input(Input::Answered { id, result })).await);
-                });
-                self.asks.insert(id, task);
-            }
-            Output::CancelAsk { id } => drop(self.asks.remove(&id)),
-            Output::Finished { id, result } => {
-                if let Some(waiting) = self.commands.remove(&id) {
-                    // Whoever asked may have stopped waiting.
-                    drop(waiting.try_send(result));
-                }
-            }
-            Output::Event(event) => self.subscribers.retain(|subscriber| {
-                !matches!(subscriber.try_send(event.clone()), Err(smol::channel::TrySendError::Closed(_)))
-            }),
-        }
-    }
-
-    fn announce(&mut self, topic: Topic) {
-        if !self.listen {
-            return;
-        }
-        let (listening, inbox) = (self.network.listen(topic.0), self.inbox.clone());
-        smol::spawn(async move {
-            let result = listening.await;
-            drop(inbox.send(Wake::Listened(result)).await);
-        })
-        .detach();
-    }
-
-    fn opened(&mut self, stream: Stream, origin: StreamOrigin) {
-        let id = StreamId(self.next_id());
-        let remote = TransportKey(stream.remote());
-        let (reader, writer) = stream.split();
-        // The queue's bound is counted in `transmit`; the node bounds how much it says.
-        let (outbox, queued) = bounded(OUTBOX);
-        smol::spawn(write(writer, queued)).detach();
-        let reader = smol::spawn(read(reader, id, self.inbox.clone()));
-        self.streams.insert(id, Open { outbox, _reader: reader });
-        self.input(Input::StreamOpened { stream: id, origin, remote });
-    }
-
-    fn transmit(&mut self, id: StreamId, bytes: Vec<u8>) {
-        let Some(open) = self.streams.get(&id) else {
-            return;
-        };
-        if open.outbox.try_send(bytes).is_err() {
-            // It reads nothing, or it is gone: nobody can be answered there.
-            self.streams.remove(&id);
-            self.input(Input::StreamClosed { stream: id });
-        }
-    }
-
-    fn next_id(&mut self) -> u64 {
-        self.last_id += 1;
-        self.last_id
-    }
-}
-
-/// Hands over the streams that others open.
-async fn accept(network: Arc<dyn Network>, inbox: Sender<Wake>) {
-    while let Some(Incoming { stream, topics }) = network.accept().await {
-        let origin = StreamOrigin::Accepted { topics: topics.into_iter().map(Topic).collect() };
-        if inbox.send(Wake::Opened { stream, origin }).await.is_err() {
-            return;
-        }
-    }
-}
-
-/// Hands over the streams of one dial.
-async fn dial_out(mut search: net::Dial, dial: DialId, inbox: Sender<Wake>) {
-    let why = loop {
-        let wake = match search.next().await {
-            Some(DialEvent::Opened(stream)) => Wake::Opened { stream, origin: StreamOrigin::Dialled(dial) },
-            Some(DialEvent::Ended(net::DialEnd::NetworkDown)) => break DialEnd::NetworkDown,
-            Some(DialEvent::Ended(net::DialEnd::Exhausted)) | None => break DialEnd::Exhausted,
-        };
-        if inbox.send(wake).await.is_err() {
-            return;
-        }
-    };
-    drop(inbox.send(Wake::Input(Input::DialEnded { dial, why })).await);
-}
-
-/// Hands over what arrives on a stream.
-async fn read(mut reader: StreamReader, stream: StreamId, inbox: Sender<Wake>) {
-    while let Some(bytes) = reader.recv().await {
-        if inbox.send(Wake::Input(Input::Received { stream, bytes })).await.is_err() {
-            return;
-        }
-    }
-    drop(inbox.send(Wake::Input(Input::StreamClosed { stream })).await);
-}
-
-/// Sends what is queued for a stream, then closes it.
-async fn write(writer: StreamWriter, queued: Receiver<Vec<u8>>) {
-    while let Ok(bytes) = queued.recv().await {
-        if writer.send(bytes).await.is_err() {
-            return;
-        }
-    }
-    writer.close().await;
 }

@@ -53,10 +53,10 @@ fn parse(line: &str) -> Result<Cli, clap::Error> {
     Cli::try_parse_from(words(line))
 }
 
-fn p2p(line: &str) -> P2p {
+fn p2p(line: &str) -> NodeCommand {
     match parse(line).unwrap().area {
-        Area::P2p { command } => command,
-        Area::Daemon { .. } => panic!("not a p2p command: {line}"),
+        Area::P2p { command: P2p::Node(command) } => command,
+        other => panic!("not a command for a node: {other:?}"),
     }
 }
 
@@ -83,11 +83,11 @@ fn every_command_line_of_the_seed_parses_or_belongs_to_a_later_feature() {
 
 #[test]
 fn the_defaults_are_those_of_the_seed() {
-    let P2p::Inject(inject) = p2p("wopr p2p inject alice --session main --message hi") else { panic!() };
+    let NodeCommand::Inject(inject) = p2p("wopr p2p inject alice --session main --message hi") else { panic!() };
     assert_eq!(inject.timeout, Duration::from_secs(300));
-    let P2p::Log(log) = p2p("wopr p2p log alice --session main --message hi") else { panic!() };
+    let NodeCommand::Log(log) = p2p("wopr p2p log alice --session main --message hi") else { panic!() };
     assert_eq!(log.timeout, Duration::from_secs(10));
-    let P2p::Invite { command: Invite::Create { expire, capabilities, sessions, .. } } =
+    let NodeCommand::Invite { command: Invite::Create { expire, capabilities, sessions, .. } } =
         p2p(&format!("wopr p2p invite create {KEY} --sessions \"a, b\""))
     else {
         panic!()
@@ -99,12 +99,18 @@ fn the_defaults_are_those_of_the_seed() {
 
 #[test]
 fn grant_gives_or_takes_back() {
-    let P2p::Grant(Grant { command: None, give: Some(give) }) = p2p("wopr p2p grant alice main docs") else { panic!() };
-    assert_eq!((give.peer.as_str(), give.sessions), ("alice", vec!["main".to_owned(), "docs".to_owned()]));
+    let NodeCommand::Grant(Grant { command: None, give: Some(give) }) = p2p("wopr p2p grant alice main docs") else {
+        panic!()
+    };
+    assert_eq!(
+        (give.peer, give.sessions),
+        (PeerRef::Name("alice".to_owned()), vec!["main".to_owned(), "docs".to_owned()])
+    );
     assert_eq!(give.trust, TrustLevel::Trusted);
     assert_eq!(give.capabilities, [Capability::inject()]);
     assert_eq!(give.expire, None);
-    let P2p::Grant(Grant { command: Some(GrantCommand::Revoke { grant }), .. }) = p2p("wopr p2p grant revoke 12ab")
+    let NodeCommand::Grant(Grant { command: Some(GrantCommand::Revoke { grant }), .. }) =
+        p2p("wopr p2p grant revoke 12ab")
     else {
         panic!()
     };
@@ -113,7 +119,9 @@ fn grant_gives_or_takes_back() {
 
 #[test]
 fn a_session_may_be_called_revoke() {
-    let P2p::Grant(Grant { command: None, give: Some(give) }) = p2p("wopr p2p grant alice revoke") else { panic!() };
+    let NodeCommand::Grant(Grant { command: None, give: Some(give) }) = p2p("wopr p2p grant alice revoke") else {
+        panic!()
+    };
     assert_eq!(give.sessions, ["revoke"]);
 }
 
@@ -138,9 +146,9 @@ fn json_and_home_stand_anywhere() {
 
 #[test]
 fn a_message_may_start_with_a_dash() {
-    let P2p::Log(log) = p2p("wopr p2p send alice --session main --message \"-5 degrees\"") else { panic!() };
+    let NodeCommand::Log(log) = p2p("wopr p2p send alice --session main --message \"-5 degrees\"") else { panic!() };
     assert_eq!(log.to.message, "-5 degrees");
-    let P2p::Log(log) = p2p("wopr p2p log alice --session main --message -") else { panic!() };
+    let NodeCommand::Log(log) = p2p("wopr p2p log alice --session main --message -") else { panic!() };
     assert_eq!(log.to.message, "-");
 }
 

@@ -1,7 +1,7 @@
 //! The shape of `config.json`, and its faults in words.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::Ipv4Addr;
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::{Config, EVERY_SESSION};
 use crate::duration::parse_duration;
 
 /// Bytes of an encrypted payload: the protocol's own limit is the largest.
-pub(super) const PAYLOAD_SIZES: RangeInclusive<u32> = 1..=1_048_576;
+pub(super) const PAYLOAD_SIZES: RangeInclusive<u32> = 64..=1_048_576;
 /// Hours of grace after a rotation: a week at most.
 pub(super) const GRACE_HOURS: RangeInclusive<u32> = 0..=168;
 
@@ -74,7 +74,7 @@ struct P2p {
     #[serde(deserialize_with = "bootstrap")]
     bootstrap: Option<Vec<String>>,
     #[serde(deserialize_with = "bind")]
-    bind: Option<IpAddr>,
+    bind: Option<Ipv4Addr>,
     #[serde(deserialize_with = "payload_size")]
     max_payload_size: Option<u32>,
     #[serde(deserialize_with = "grace_hours")]
@@ -160,9 +160,9 @@ fn bootstrap<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<St
     }
 }
 
-fn bind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<IpAddr>, D::Error> {
+fn bind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Ipv4Addr>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    let accepted = "an IP address such as \"0.0.0.0\" (every interface) or \"127.0.0.1\"";
+    let accepted = "an IPv4 address such as \"0.0.0.0\" (every interface) or \"127.0.0.1\"";
     text.parse().map(Some).map_err(|_| D::Error::custom(format!("{text:?} is not {accepted}")))
 }
 

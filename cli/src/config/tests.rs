@@ -25,6 +25,28 @@ fn the_seeds_configuration_is_accepted() {
     assert_eq!(config.rate_limit.logs, Rate::default());
 }
 
+/// The example in docs/config.md is read, and what it shows as defaults are the defaults.
+#[test]
+fn the_documented_configuration_is_accepted_and_shows_the_defaults() {
+    let doc = include_str!("../../../docs/config.md");
+    let block = doc.split("```json").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let config = file::parse(block).unwrap();
+    let (set, defaults) = (crate::node::core_config(&config), wopr_p2p_core::Config::default());
+    assert_eq!(set, defaults);
+    assert_eq!(config.sessions.len(), 2);
+}
+
+#[test]
+fn settings_reach_the_node() {
+    let config = p2p(r#""keyRotationGraceHours": 2, "maxPayloadSize": 1000, "ephemeralTtl": "5m",
+           "rateLimit": {"logs": {"maxPerMinute": 7}, "invalid": {"maxPerHour": 9}}"#)
+    .unwrap();
+    let set = crate::node::core_config(&config);
+    assert_eq!((set.rotation_grace, set.ephemeral_ttl), (Duration::from_secs(7200), Duration::from_secs(300)));
+    assert_eq!(set.max_payload, 1000);
+    assert_eq!((set.rates.logs.per_minute, set.rates.logs.per_hour, set.rates.invalid.per_hour), (7, 100, 9));
+}
+
 #[test]
 fn our_own_keys_are_read() {
     let config =
@@ -62,8 +84,8 @@ fn a_bad_value_is_named_with_its_line_its_key_and_what_is_accepted() {
         ("\"discoveryTrust\": \"full\"", "line 3, key plugins.data.p2p.discoveryTrust: ", "semi-trusted"),
         ("\"autoAccept\": 1", "p2p.autoAccept: ", "boolean"),
         ("\"keyRotationGraceHours\": 200", "p2p.keyRotationGraceHours: ", "hours from 0 to 168"),
-        ("\"maxPayloadSize\": 0", "p2p.maxPayloadSize: ", "bytes from 1 to 1048576"),
-        ("\"maxPayloadSize\": 2000000", "p2p.maxPayloadSize: ", "bytes from 1 to 1048576"),
+        ("\"maxPayloadSize\": 0", "p2p.maxPayloadSize: ", "bytes from 64 to 1048576"),
+        ("\"maxPayloadSize\": 2000000", "p2p.maxPayloadSize: ", "bytes from 64 to 1048576"),
         ("\"rateLimit\": {\"logs\": {\"maxPerHour\": 0}}", "rateLimit.logs.maxPerHour: ", "nonzero"),
         ("\"rateLimit\": {\"log\": {}}", "rateLimit.log: ", "`logs`"),
         ("\"bootstrap\": [\"nowhere\"]", "p2p.bootstrap: ", "host:port"),

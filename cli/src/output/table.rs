@@ -1,5 +1,7 @@
 //! Aligned text: tables with a heading, and lists of labelled fields.
 
+use std::fmt;
+
 use anstyle::Style;
 use unicode_width::UnicodeWidthStr as _;
 
@@ -25,9 +27,15 @@ impl Cell {
 
     /// Writes the cell, filled up with blanks to `width` columns.
     fn write(&self, out: &mut String, width: usize) {
-        let Self { text, style } = self;
         let fill = width.saturating_sub(self.width());
-        out.push_str(&format!("{style}{text}{style:#}{:fill$}", ""));
+        out.push_str(&format!("{self}{:fill$}", ""));
+    }
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { text, style } = self;
+        write!(f, "{style}{text}{style:#}")
     }
 }
 
@@ -89,11 +97,11 @@ impl Fields {
 
     /// The lines, each indented by `indent` blanks.
     pub(crate) fn render(&self, indent: usize) -> String {
-        let width = self.fields.iter().map(|(label, _)| label.len()).max().unwrap_or(0) + 2;
+        let width = self.fields.iter().map(|(label, _)| label.len()).max().unwrap_or(0) + 3;
         let mut out = String::new();
         for (label, value) in &self.fields {
             out.push_str(&" ".repeat(indent));
-            Cell::styled(label, DIM).write(&mut out, width);
+            Cell::styled(format!("{label}:"), DIM).write(&mut out, width);
             value.write(&mut out, 0);
             out.push('\n');
         }
@@ -132,6 +140,6 @@ mod tests {
     #[test]
     fn fields_are_aligned() {
         let text = Fields::default().field("id", "1").field("publicKey", "MCow").render(2);
-        assert_eq!(plain(&text), "  id         1\n  publicKey  MCow\n");
+        assert_eq!(plain(&text), "  id:         1\n  publicKey:  MCow\n");
     }
 }

@@ -406,13 +406,19 @@ impl Node {
         self.answer(stream, re, |re| Body::Ack(Ack { encrypt_key, session: None, re }), now);
     }
 
-    /// Takes access away, at once and everywhere: in what is in force, in the change under way, and from the changes
-    /// that wait.
-    pub(super) fn take_away<T>(&mut self, remove: impl Fn(&mut Access) -> T) -> T {
+    /// Changes what is in force and the copy that is being stored alike, without waiting for the disk: for what is taken
+    /// away, and for what is only noted.
+    pub(super) fn at_once<T>(&mut self, amend: impl Fn(&mut Access) -> T) -> T {
         if let Some(next) = self.changes.under_way.as_mut().and_then(|under_way| under_way.next.as_mut()) {
-            remove(next);
+            amend(next);
         }
-        remove(&mut self.access)
+        amend(&mut self.access)
+    }
+
+    /// Whether a claim of this invite is being stored.
+    pub(super) fn claim_under_way(&self, nonce: &Nonce) -> bool {
+        let then = self.changes.under_way.as_ref().map(|under_way| &under_way.then);
+        matches!(then, Some(Then::Claimed { grant, .. }) if grant.invite == Some(*nonce))
     }
 
     /// Drops grants for a peer that wait to be stored: a revocation came after them.

@@ -11,7 +11,7 @@ use super::{Command, CommandError, CommandId, Document, Node, Reply, StreamId};
 use crate::access::{Capability, SessionSet, TrustLevel};
 use crate::event::{Event, RejectReason};
 use crate::grant::Grant;
-use crate::invite::{InviteState, InviteSummary, InviteToken};
+use crate::invite::{InviteState, InviteSummary, InviteToken, RevokeRefused};
 use crate::keys::{Nonce, PublicKey};
 use crate::message::{Claim, Header, RequestId};
 use crate::peer::{PeerRef, ResolveError};
@@ -53,12 +53,12 @@ impl Node {
             }
             Command::RevokeGrant { grant } => {
                 let id: Nonce = grant.parse().map_err(|_| CommandError::NoSuchGrant)?;
-                let removed = self.take_away(|access| access.grants.remove(&id)).ok_or(CommandError::NoSuchGrant)?;
+                let removed = self.at_once(|access| access.grants.remove(&id)).ok_or(CommandError::NoSuchGrant)?;
                 self.revoked(command, Vec::from([removed]), Vec::new(), Vec::new(), now);
             }
             Command::RevokePeer { peer, session: Some(session) } => {
                 let peer = self.known(&peer)?;
-                let narrowed = self.take_away(|access| access.grants.narrow(&peer, &session));
+                let narrowed = self.at_once(|access| access.grants.narrow(&peer, &session));
                 if narrowed.removed.is_empty() && narrowed.narrowed.is_empty() {
                     return Err(CommandError::NoSuchGrant);
                 }
@@ -67,7 +67,7 @@ impl Node {
             Command::RevokePeer { peer, session: None } => {
                 let peer = self.known(&peer)?;
                 self.drop_pending_grants(&peer);
-                let (grants, invites) = self.take_away(|access| {
+                let (grants, invites) = self.at_once(|access| {
                     access.peers.revoke(&peer, now.wall);
                     (access.grants.remove_peer(&peer), access.invites.revoke_subject(&peer, now.wall))
                 });
@@ -165,7 +165,11 @@ impl Node {
             Ok(nonce) => nonce,
             Err(_) => InviteToken::parse(invite).map_err(CommandError::BadInvite)?.nonce,
         };
-        let revoked = self.take_away(|access| access.invites.revoke(&nonce, now.wall).cloned());
+        // A claim of it may be on its way to the disk: then it is too late.
+        if self.claim_under_way(&nonce) {
+            return Err(CommandError::NotRevoked(RevokeRefused::AlreadyClaimed));
+        }
+        let revoked = self.at_once(|access| access.invites.revoke(&nonce, now.wall).cloned());
         let reply = Reply::InviteRevoked(revoked.map_err(CommandError::NotRevoked)?);
         let documents = Vec::from([Document::Access]);
         self.change(Change::Persist { command: Some((command, reply)), documents }, now);
@@ -213,7 +217,7 @@ impl Node {
     }
 
     /// An AI that is answering a peer stops as soon as the peer may no longer ask.
-    fn stop_unauthorised_asks(&mut self, now: Now) {
+    pub(super) fn stop_unauthorised_asks(&mut self, now: Now) {
         let stopped: Vec<_> = self
             .asks
             .iter()

@@ -285,6 +285,8 @@ impl Node {
             stream.phase = Phase::Open(channel);
             stream.deadline = now.mono + self.config.idle_timeout;
         }
+        let acting = self.acting(peer, now);
+        self.at_once(|access| access.peers.saw(&acting, now.wall));
         self.event(Event::PeerConnected { peer, version, dialled: side == Side::Dialler });
     }
 

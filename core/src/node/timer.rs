@@ -1,10 +1,12 @@
 //! When the node needs to be called without an input, and why.
 
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use zeroize::Zeroizing;
 
+use super::change::Change;
 use super::stream::Phase;
 use super::{AfterWrite, Document, DocumentWrite, Node, StreamId};
 use crate::event::{Event, RejectReason};
@@ -58,10 +60,23 @@ impl Node {
         if self.expiries_seen + LOOK_AT_WALL_CLOCK_EVERY <= now.mono {
             self.expiries_seen = now.mono;
             self.retire_expired(now);
-            self.take_away(|access| {
-                access.grants.prune_expired(now.wall);
-                access.invites.prune(now.wall);
-            });
+            self.prune_access(now);
+        }
+    }
+
+    /// Ends what the wall clock has ended, for good: stored, so that a clock that steps back brings nothing back.
+    fn prune_access(&mut self, now: Now) {
+        let (ended, past_keys) = self.at_once(|access| {
+            access.invites.prune(now.wall);
+            (access.grants.prune_expired(now.wall), access.peers.prune(now.wall))
+        });
+        for grant in &ended {
+            self.event(Event::GrantRevoked { peer: grant.peer, grant: grant.id.to_string() });
+        }
+        if !ended.is_empty() || past_keys {
+            self.stop_unauthorised_asks(now);
+            let documents = Vec::from([Document::Access, Document::Peers]);
+            self.change(Change::Persist { command: None, documents }, now);
         }
     }
 

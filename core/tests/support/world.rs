@@ -12,7 +12,7 @@ use wopr_p2p_core::keys::{PublicKey, Topic};
 use wopr_p2p_core::time::{Instant, Now, WallTime};
 use wopr_p2p_core::{
     AskId, Command, CommandError, CommandId, Config, DialEnd, DialId, Document, DocumentWrite, Event, Input, Node,
-    Output, Question, Reply, SessionEntry, Stored, StreamId, StreamOrigin, TransportKey, WriteFailed,
+    Output, Question, Reply, SessionEntry, Stored, StreamId, StreamOrigin, TransportKey, WriteFailed, WriteId,
 };
 
 /// When every test begins.
@@ -40,9 +40,38 @@ pub struct Host {
     pub answers: bool,
     /// Makes every write fail from now on.
     pub disk_full: bool,
+    /// On: writes wait in `held` until the test lets them through or makes them fail.
+    pub holds_writes: bool,
+    pub held: VecDeque<HeldWrite>,
+    /// Streams that this node dialled and whose other end is the test itself, in the order of their opening.
+    pub dialled_raw: Vec<StreamId>,
+    /// How many outputs the node has given in all.
+    pub outputs: usize,
     dials: BTreeMap<DialId, Topic>,
     key: u8,
     next: u64,
+}
+
+/// A write that waits for the test.
+pub struct HeldWrite {
+    id: WriteId,
+    what: Held,
+}
+
+/// What such a write is about.
+pub enum Held {
+    Document(Document, DocumentWrite),
+    Record(SessionName, SessionEntry),
+}
+
+impl HeldWrite {
+    /// The document's file name, or the session's name.
+    pub fn name(&self) -> &str {
+        match &self.what {
+            Held::Document(document, _) => document.file_name(),
+            Held::Record(session, _) => session.as_str(),
+        }
+    }
 }
 
 /// The hosts and their common time.
@@ -50,6 +79,8 @@ pub struct World {
     pub hosts: Vec<Host>,
     pub now: Now,
     queue: VecDeque<(usize, Input)>,
+    /// Listeners that the test plays itself: where they are found, and their transport key.
+    raw_listeners: Vec<(Topic, u8)>,
 }
 
 impl World {
@@ -60,7 +91,7 @@ impl World {
 
     pub fn with_config(count: usize, config: &Config) -> Self {
         let now = Now { mono: Instant::from_millis(1_000), wall: WallTime::from_millis(START) };
-        let mut world = Self { hosts: Vec::new(), now, queue: VecDeque::new() };
+        let mut world = Self { hosts: Vec::new(), now, queue: VecDeque::new(), raw_listeners: Vec::new() };
         for _ in 0..count {
             world.add(config.clone(), Stored::default());
         }
@@ -71,10 +102,19 @@ impl World {
     pub fn add(&mut self, config: Config, stored: Stored) -> usize {
         let index = self.hosts.len();
         let key = u8::try_from(index + 1).expect("few hosts");
+        let identity = stored.identity.as_ref().map(|bytes| bytes.to_vec());
+        let documents = [
+            (Document::Identity, identity),
+            (Document::Access, stored.access.clone()),
+            (Document::Peers, stored.peers.clone()),
+            (Document::Limits, stored.limits.clone()),
+            (Document::Replay, stored.replay.clone()),
+        ];
+        let documents = documents.into_iter().filter_map(|(document, bytes)| Some((document, bytes?))).collect();
         let node = Node::new(config, stored, [key; 32], self.now).expect("a good start");
         self.hosts.push(Host {
             node,
-            documents: BTreeMap::new(),
+            documents,
             sessions: BTreeMap::new(),
             events: Vec::new(),
             finished: BTreeMap::new(),
@@ -87,6 +127,10 @@ impl World {
             online: true,
             answers: true,
             disk_full: false,
+            holds_writes: false,
+            held: VecDeque::new(),
+            dialled_raw: Vec::new(),
+            outputs: 0,
             dials: BTreeMap::new(),
             key,
             next: 0,
@@ -105,6 +149,8 @@ impl World {
         }
         let old = &mut self.hosts[host];
         old.raw.clear();
+        old.dialled_raw.clear();
+        old.held.clear();
         old.dials.clear();
         old.topics.clear();
         let document = |document| old.documents.get(&document).cloned();
@@ -211,12 +257,19 @@ impl World {
         self.hosts[host].raw.get_mut(&stream).map(core::mem::take).unwrap_or_default()
     }
 
+    /// Closes such a stream from the test's side.
+    pub fn close_raw(&mut self, host: usize, stream: StreamId) {
+        self.hosts[host].raw.remove(&stream);
+        self.input(host, Input::StreamClosed { stream });
+    }
+
     pub fn is_closed(&self, host: usize, stream: StreamId) -> bool {
         self.hosts[host].closed.contains(&stream)
     }
 
     fn drain(&mut self, host: usize) {
         while let Some(output) = self.hosts[host].node.poll_output() {
+            self.hosts[host].outputs += 1;
             self.carry_out(host, output);
         }
     }
@@ -242,15 +295,10 @@ impl World {
             Output::Listen { topic } => self.hosts[host].topics.push(topic),
             Output::Unlisten { topic } => self.hosts[host].topics.retain(|other| *other != topic),
             Output::Store { id, document, write } => {
-                let result = self.hosts[host].write(document, &write);
-                self.queue.push_back((host, Input::Written { id, result }));
+                self.write(host, HeldWrite { id, what: Held::Document(document, write) });
             }
             Output::Record { id, session, entry } => {
-                let result = self.hosts[host].disk();
-                if result.is_ok() {
-                    self.hosts[host].sessions.entry(session.as_str().to_owned()).or_default().push(entry);
-                }
-                self.queue.push_back((host, Input::Written { id, result }));
+                self.write(host, HeldWrite { id, what: Held::Record(session, entry) });
             }
             Output::Ask { id, question } if self.hosts[host].answers => {
                 let result = Ok(format!("re: {}", question.text));
@@ -263,7 +311,70 @@ impl World {
         }
     }
 
+    fn write(&mut self, host: usize, write: HeldWrite) {
+        if self.hosts[host].holds_writes {
+            self.hosts[host].held.push_back(write);
+        } else {
+            let input = self.hosts[host].make_durable(write);
+            self.queue.push_back((host, input));
+        }
+    }
+
+    /// Lets the oldest held write through and returns what it was about.
+    pub fn let_through(&mut self, host: usize) -> String {
+        let write = self.hosts[host].held.pop_front().expect("no write waits");
+        let name = write.name().to_owned();
+        let input = self.hosts[host].make_durable(write);
+        self.input(host, input);
+        name
+    }
+
+    /// Lets every held write through, those included that come of it, and holds no more.
+    pub fn let_all_through(&mut self, host: usize) {
+        self.hosts[host].holds_writes = false;
+        while !self.hosts[host].held.is_empty() {
+            self.let_through(host);
+        }
+    }
+
+    /// Makes the oldest held write fail and returns what it was about.
+    pub fn fail_held(&mut self, host: usize) -> String {
+        let write = self.hosts[host].held.pop_front().expect("no write waits");
+        let name = write.name().to_owned();
+        let result = Err(WriteFailed { reason: "disk full".to_owned() });
+        self.input(host, Input::Written { id: write.id, result });
+        name
+    }
+
+    /// From now on whoever dials this topic finds the test, too.
+    pub fn listen_raw(&mut self, topic: Topic, remote: u8) {
+        self.raw_listeners.push((topic, remote));
+    }
+
+    /// Nobody finds the test any more.
+    pub fn stop_listening_raw(&mut self) {
+        self.raw_listeners.clear();
+    }
+
+    /// What the node has sent on the streams that it dialled to the test, newest stream last; closed ones are left out.
+    pub fn dialled_raw(&self, host: usize) -> Vec<StreamId> {
+        let closed = &self.hosts[host].closed;
+        self.hosts[host].dialled_raw.iter().filter(|stream| !closed.contains(stream)).copied().collect()
+    }
+
+    fn dial_raw(&mut self, host: usize, dial: DialId, topic: Topic) {
+        let found: Vec<u8> = self.raw_listeners.iter().filter(|(of, _)| *of == topic).map(|(_, key)| *key).collect();
+        for remote in found {
+            let stream = StreamId(self.hosts[host].next());
+            self.hosts[host].raw.insert(stream, Vec::new());
+            self.hosts[host].dialled_raw.push(stream);
+            let (origin, remote) = (StreamOrigin::Dialled(dial), TransportKey([remote; 32]));
+            self.queue.push_back((host, Input::StreamOpened { stream, origin, remote }));
+        }
+    }
+
     fn dial(&mut self, host: usize, dial: DialId, topic: Topic) {
+        self.dial_raw(host, dial, topic);
         let listeners: Vec<usize> = (0..self.hosts.len())
             .filter(|other| *other != host && self.hosts[*other].online && self.hosts[*other].topics.contains(&topic))
             .collect();
@@ -289,17 +400,22 @@ impl Host {
         self.next
     }
 
-    fn disk(&self) -> Result<(), WriteFailed> {
-        if self.disk_full { Err(WriteFailed { reason: "disk full".to_owned() }) } else { Ok(()) }
-    }
-
-    fn write(&mut self, document: Document, write: &DocumentWrite) -> Result<(), WriteFailed> {
-        self.disk()?;
-        match write {
-            DocumentWrite::Replace(bytes) => drop(self.documents.insert(document, bytes.to_vec())),
-            DocumentWrite::Append(bytes) => self.documents.entry(document).or_default().extend(bytes),
+    fn make_durable(&mut self, HeldWrite { id, what }: HeldWrite) -> Input {
+        if self.disk_full {
+            return Input::Written { id, result: Err(WriteFailed { reason: "disk full".to_owned() }) };
         }
-        Ok(())
+        match what {
+            Held::Document(document, DocumentWrite::Replace(bytes)) => {
+                self.documents.insert(document, bytes.to_vec());
+            }
+            Held::Document(document, DocumentWrite::Append(bytes)) => {
+                self.documents.entry(document).or_default().extend(bytes);
+            }
+            Held::Record(session, entry) => {
+                self.sessions.entry(session.as_str().to_owned()).or_default().push(entry);
+            }
+        }
+        Input::Written { id, result: Ok(()) }
     }
 
     /// The texts in a session's file, in order.

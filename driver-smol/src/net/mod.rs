@@ -8,6 +8,7 @@
 
 mod bootstrap;
 mod hyperswarm;
+mod offline;
 mod stream;
 mod tcp;
 
@@ -20,6 +21,7 @@ use std::pin::Pin;
 
 pub use bootstrap::Bootstrap;
 pub use hyperswarm::{Hyperswarm, HyperswarmConfig};
+pub use offline::Offline;
 pub use stream::{MAX_MESSAGE, SendError, Stream, StreamReader, StreamWriter};
 pub use tcp::{Tcp, TcpConfig};
 

@@ -23,7 +23,7 @@ use tokio::time::{sleep, timeout};
 
 use super::carry::carry;
 use super::nat::{Nat, sample};
-use super::punch::{Event, Puncher};
+use super::punch::{Event, Puncher, Start};
 use super::rounds::{Relays, Rounds};
 use super::rpc::{Arrival, Call, Patience, RpcSocket, address, runtime};
 use super::{NAT_NODES, Shared};
@@ -241,7 +241,8 @@ impl Attempt {
                     match remote {
                         Ok(remote) => {
                             puncher.remote = remote;
-                            if !matches!(puncher.start(Duration::ZERO).await, Ok(true)) && !pinging {
+                            let start = puncher.start(&self.shared.turns, Duration::ZERO).await;
+                            if !matches!(start, Ok(Start::Punching)) && !pinging {
                                 return Err(ConnectError::NoWay);
                             }
                         }

@@ -29,11 +29,12 @@ use peeroxide_dht::hyperdht::DEFAULT_BOOTSTRAP;
 use peeroxide_dht::messages::Ipv4Peer;
 use smol::channel::{Receiver, Sender, bounded};
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 
 use self::announce::{Listener, Progress, announce};
 use self::dht::Dht;
+use self::punch::Turns;
 use self::rpc::{RpcSocket, peer};
 use super::{Dial, Incoming, NetError, Network, RemoteKey, Task, Topic};
 
@@ -81,6 +82,7 @@ struct Shared {
     /// By the target under which their handshakes come.
     listeners: Mutex<HashMap<[u8; 32], Arc<Listener>>>,
     accepted: Sender<Incoming>,
+    turns: Turns,
 }
 
 impl Shared {
@@ -116,8 +118,13 @@ impl Hyperswarm {
             let (socket, arrivals) = RpcSocket::bind(config.host).await?;
             let dht = Dht::new(socket, bootstrap);
             let (accept, accepted) = bounded(ACCEPTED);
-            let shared = Shared { host: config.host, dht: dht.clone(), listeners: Mutex::default(), accepted: accept };
-            let shared = Arc::new(shared);
+            let shared = Arc::new(Shared {
+                host: config.host,
+                dht: dht.clone(),
+                listeners: Mutex::default(),
+                accepted: accept,
+                turns: Arc::new(Semaphore::new(1)),
+            });
             let server = tokio::spawn(server::serve(shared.clone(), arrivals)).abort_handle();
             tokio::spawn(async move { dht.bootstrap().await });
             let listening = Mutex::default();

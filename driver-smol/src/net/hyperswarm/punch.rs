@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use peeroxide_dht::hyperdht_messages::{FIREWALL_CONSISTENT, FIREWALL_OPEN, FIREWALL_RANDOM};
 use peeroxide_dht::messages::{Ipv4Peer, Request};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::nat::Nat;
@@ -24,8 +24,9 @@ const TRY_PAUSE: Duration = Duration::from_secs(1);
 /// Probes while one of the NATs is random (about 35 seconds), and their pause.
 const RANDOM_TRIES: u32 = 1750;
 const RANDOM_PAUSE: Duration = Duration::from_millis(20);
-/// Sockets opened behind a random NAT.
+/// Sockets opened behind a random NAT, and the pause after the first probes of all of them.
 const SOCKETS: usize = 256;
+const BURST_PAUSE: Duration = Duration::from_millis(100);
 /// Ports below are not given out by NATs.
 const LOWEST_PORT: u16 = 1000;
 /// Addresses of the other side that are tried.
@@ -94,10 +95,10 @@ enum Schedule {
         host: Ipv4Addr,
         left: u32,
     },
-    /// Probes to this address from many sockets, one after the other.
+    /// Probes to this address from many sockets, one after the other; the first two turns only open our own NAT.
     ManySockets {
         to: SocketAddrV4,
-        left: u32,
+        sent: u32,
     },
 }
 
@@ -113,6 +114,22 @@ pub(super) struct Puncher {
     pub(super) remote: Remote,
     schedule: Schedule,
     due: Instant,
+    /// Held while one of the NATs is random.
+    turn: Option<OwnedSemaphorePermit>,
+}
+
+/// Attempts with a random NAT take many sockets and packets, so there is one at a time.
+pub(super) type Turns = Arc<Semaphore>;
+
+/// How punching can begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    /// Probes are on their way.
+    Punching,
+    /// These two NATs leave no way.
+    NoWay,
+    /// Another attempt with a random NAT is going on.
+    Busy,
 }
 
 impl Puncher {
@@ -134,6 +151,7 @@ impl Puncher {
             remote: Remote::default(),
             schedule: Schedule::Idle,
             due: Instant::now(),
+            turn: None,
         };
         puncher.add(socket, arrived);
         puncher
@@ -152,6 +170,11 @@ impl Puncher {
         });
     }
 
+    /// The numbers of all sockets.
+    pub(super) fn sockets(&self) -> Vec<usize> {
+        self.sockets.keys().copied().collect()
+    }
+
     /// The socket with this number; number 0 is there from the beginning.
     pub(super) fn socket(&self, number: usize) -> Option<&Arc<RpcSocket>> {
         self.sockets.get(&number)
@@ -167,18 +190,22 @@ impl Puncher {
         !matches!(self.schedule, Schedule::Idle)
     }
 
-    /// Begins to send probes; `false` if these two NATs leave no way. `first` is the pause before the first ones.
-    pub(super) async fn start(&mut self, first: Duration) -> Result<bool, NetError> {
+    /// Begins to send probes; `first` is the pause before those between consistent NATs.
+    pub(super) async fn start(&mut self, turns: &Turns, first: Duration) -> Result<Start, NetError> {
         if self.is_punching() {
-            return Ok(true);
+            return Ok(Start::Punching);
         }
         let coerce = |firewall| {
             if firewall == FIREWALL_OPEN { FIREWALL_CONSISTENT } else { firewall }
         };
         let (local, remote) = (coerce(self.nat().firewall), coerce(self.remote.firewall));
         let verified = self.remote.addresses.iter().copied().find(|a| self.remote.is_verified(*a));
+        if local.max(remote) >= FIREWALL_RANDOM {
+            let Ok(turn) = turns.clone().try_acquire_owned() else { return Ok(Start::Busy) };
+            self.turn = Some(turn);
+        }
         self.schedule = match verified {
-            _ if self.remote.addresses.is_empty() => return Ok(false),
+            _ if self.remote.addresses.is_empty() => return Ok(Start::NoWay),
             _ if local == FIREWALL_CONSISTENT && remote == FIREWALL_CONSISTENT => Schedule::Known { done: 0 },
             Some(to) if local == FIREWALL_CONSISTENT && remote >= FIREWALL_RANDOM => {
                 Schedule::RandomPorts { host: *to.ip(), left: RANDOM_TRIES }
@@ -186,15 +213,16 @@ impl Puncher {
             Some(to) if local >= FIREWALL_RANDOM && remote == FIREWALL_CONSISTENT => {
                 while self.sockets.len() < SOCKETS {
                     let (socket, arrived) = RpcSocket::bind(self.host).await?;
-                    socket.open_session(to).await;
+                    socket.limit_hops(true);
                     self.add(Arc::new(socket), arrived);
                 }
-                Schedule::ManySockets { to, left: RANDOM_TRIES }
+                Schedule::ManySockets { to, sent: 0 }
             }
-            _ => return Ok(false),
+            _ => return Ok(Start::NoWay),
         };
-        self.due = Instant::now() + first;
-        Ok(true)
+        let pause = if matches!(self.schedule, Schedule::Known { .. }) { first } else { Duration::ZERO };
+        self.due = Instant::now() + pause;
+        Ok(Start::Punching)
     }
 
     /// What happens next; sends the probes that are due meanwhile.
@@ -248,13 +276,17 @@ impl Puncher {
                 first.probe(SocketAddrV4::new(*host, port));
                 RANDOM_PAUSE
             }
-            Schedule::ManySockets { to, left } => {
-                let Some(rest) = left.checked_sub(1) else {
-                    return false;
-                };
-                *left = rest;
-                let turn = (RANDOM_TRIES - rest) as usize % self.sockets.len();
-                if let Some(socket) = self.sockets.get(&turn) {
+            Schedule::ManySockets { to, sent: 0 } => {
+                self.sockets.values().for_each(|socket| socket.probe(*to));
+                self.schedule = Schedule::ManySockets { to: *to, sent: 1 };
+                BURST_PAUSE
+            }
+            Schedule::ManySockets { sent: RANDOM_TRIES, .. } => return false,
+            Schedule::ManySockets { to, sent } => {
+                let (turn, number) = (*sent as usize / self.sockets.len(), *sent as usize % self.sockets.len());
+                *sent += 1;
+                if let Some(socket) = self.sockets.get(&number) {
+                    socket.limit_hops(turn == 0);
                     socket.probe(*to);
                 }
                 RANDOM_PAUSE

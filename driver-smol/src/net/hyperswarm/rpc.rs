@@ -171,11 +171,16 @@ impl RpcSocket {
     pub(super) async fn open_session(&self, to: SocketAddrV4) {
         // The library sends in a task of its own and knows no hop limit for a single packet. Should the task be late,
         // the packet goes further than needed: no harm in most networks.
-        if self.udp.set_ttl(LOW_TTL).is_ok() {
-            self.probe(to);
-            tokio::time::sleep(Duration::from_millis(1)).await;
-            drop(self.udp.set_ttl(NORMAL_TTL));
-        }
+        self.limit_hops(true);
+        self.probe(to);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        self.limit_hops(false);
+    }
+
+    /// Whether packets of this socket shall get only just out of our own network.
+    pub(super) fn limit_hops(&self, low: bool) {
+        // Where the system refuses it, probes go further than needed: no harm in most networks.
+        drop(self.udp.set_ttl(if low { LOW_TTL } else { NORMAL_TTL }));
     }
 
     /// UDP may lose any packet, so an error here is one more lost packet.

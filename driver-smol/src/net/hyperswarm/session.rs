@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use peeroxide_dht::hyperdht_messages::{
-    ERROR_ABORTED, ERROR_NONE, FIREWALL_UNKNOWN, HolepunchMessage, HolepunchPayload, MODE_FROM_SERVER, PEER_HOLEPUNCH,
-    decode_holepunch_msg_from_bytes, encode_holepunch_msg_to_bytes,
+    ERROR_ABORTED, ERROR_NONE, ERROR_TRY_LATER, FIREWALL_UNKNOWN, HolepunchMessage, HolepunchPayload, MODE_FROM_SERVER,
+    PEER_HOLEPUNCH, decode_holepunch_msg_from_bytes, encode_holepunch_msg_to_bytes,
 };
 use peeroxide_dht::noise_wrap::NoiseWrapResult;
 use peeroxide_dht::secure_payload::SecurePayload;
@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until};
 use super::Shared;
 use super::announce::Listener;
 use super::armed::Armed;
-use super::punch::{Event, Puncher};
+use super::punch::{Event, Puncher, Start};
 use super::rpc::{Call, address, peer};
 use super::server::{deliver, question};
 
@@ -168,9 +168,14 @@ impl Session {
             socket.probe(question.client);
         }
         if self.puncher.remote.punching {
-            if !matches!(self.puncher.start(AFTER_FAST_OPEN).await, Ok(true)) {
-                self.send(&question, &self.refusal());
-                return false;
+            let error = match self.puncher.start(&self.shared.turns, AFTER_FAST_OPEN).await {
+                Ok(Start::Punching) => ERROR_NONE,
+                Ok(Start::Busy) => ERROR_TRY_LATER,
+                Ok(Start::NoWay) | Err(_) => ERROR_ABORTED,
+            };
+            if error != ERROR_NONE || !self.arm_all().await {
+                self.send(&question, &self.refusal(error));
+                return error == ERROR_TRY_LATER;
             }
             self.deadline = Instant::now() + PUNCHING;
         }
@@ -190,9 +195,20 @@ impl Session {
         true
     }
 
-    fn refusal(&self) -> HolepunchPayload {
+    /// The stream has to be where the client's first packet arrives, and that may be any of the sockets.
+    async fn arm_all(&mut self) -> bool {
+        for number in self.puncher.sockets() {
+            let Some(socket) = self.puncher.socket(number) else { continue };
+            if self.armed_sockets.insert(number) && self.armed.arm(socket.udp()).await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn refusal(&self, error: u64) -> HolepunchPayload {
         HolepunchPayload {
-            error: ERROR_ABORTED,
+            error,
             firewall: FIREWALL_UNKNOWN,
             round: self.round,
             connected: false,

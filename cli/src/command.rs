@@ -1,0 +1,104 @@
+//! What a node does for its owner, one file a family: each turns what was typed into the node's command and the node's
+//! reply into a result to show. The daemon and a node that runs for one command use the same code.
+
+mod failure;
+mod grant;
+mod identity;
+mod invite;
+mod message;
+mod names;
+mod peers;
+mod rotate;
+mod status;
+
+pub(crate) use self::names::Names;
+use crate::args::{Addressed, Invite, NodeCommand};
+use crate::exit::Failure;
+use crate::node::{Node, Reach};
+use crate::output::{Output, Shown};
+
+/// Has the node do what was typed. `stdin` is what was read there, if the command wants it.
+///
+/// # Errors
+/// Why it was not done, with its exit code and the next step.
+pub(crate) async fn execute(
+    command: NodeCommand,
+    stdin: Option<String>,
+    node: &Node,
+    out: Output,
+) -> Result<Shown, Failure> {
+    match command {
+        NodeCommand::Status { peer: None } => out.render(&status::node(node).await?),
+        NodeCommand::Status { peer: Some(peer) } => out.render(&status::peer(node, &peer).await?),
+        NodeCommand::Identity { export: true } => out.render(&identity::export(node).await?),
+        NodeCommand::Identity { export: false } => out.render(&identity::show(node).await?),
+        NodeCommand::Invite { command } => match command {
+            Invite::Create { subject, sessions, expire, capabilities } => {
+                out.render(&invite::create(node, subject, sessions, expire, capabilities).await?)
+            }
+            Invite::Inspect { token } => out.render(&invite::inspect(node, &token).await?),
+            Invite::Claim { token, timeout } => out.render(&invite::claim(node, token, timeout).await?),
+            Invite::List => out.render(&invite::list(node).await?),
+            Invite::Revoke { invite } => out.render(&invite::revoke(node, invite).await?),
+        },
+        NodeCommand::Grant(grant) => grant::grant(node, grant, out).await,
+        NodeCommand::Grants { peer } => out.render(&grant::list(node, peer.as_ref()).await?),
+        NodeCommand::Revoke { peer, session } => out.render(&grant::revoke_peer(node, peer, session).await?),
+        NodeCommand::Peers { verbose } => out.render(&peers::list(node, verbose).await?),
+        NodeCommand::Name { peer, name } => out.render(&peers::name(node, peer, name).await?),
+        NodeCommand::Find { text } => out.render(&peers::find(node, &text).await?),
+        NodeCommand::Rotate(rotate) => out.render(&rotate::rotate(node, &rotate).await?),
+        NodeCommand::Log(log) => out.render(&message::log(node, log, stdin).await?),
+        NodeCommand::Inject(inject) => out.render(&message::inject(node, inject, stdin).await?),
+    }
+}
+
+impl NodeCommand {
+    /// How far a node must reach to do this.
+    pub(crate) const fn reach(&self) -> Reach {
+        match self {
+            Self::Log(_) | Self::Inject(_) | Self::Rotate(_) | Self::Invite { command: Invite::Claim { .. } } => {
+                Reach::Others
+            }
+            _ => Reach::Nobody,
+        }
+    }
+
+    /// Whether its text is on stdin.
+    pub(crate) fn wants_stdin(&self) -> bool {
+        match self {
+            Self::Log(crate::args::Log { to, .. }) | Self::Inject(crate::args::Inject { to, .. }) => to.is_on_stdin(),
+            _ => false,
+        }
+    }
+
+    /// What to say while it is being done.
+    pub(crate) fn waiting_for(&self) -> String {
+        match self {
+            Self::Log(log) => format!("finding {} and leaving the message", log.to.peer),
+            Self::Inject(inject) => format!("finding {} and waiting for the answer", inject.to.peer),
+            Self::Invite { command: Invite::Claim { .. } } => "finding the issuer and claiming the invite".to_owned(),
+            Self::Rotate(_) => "making new keys and telling the peers".to_owned(),
+            _ => "asking the node".to_owned(),
+        }
+    }
+
+    /// What to say from the moment when a peer was found.
+    pub(crate) const fn once_connected(&self) -> &'static str {
+        match self {
+            Self::Log(_) => "connected, leaving the message",
+            Self::Inject(_) => "connected, waiting for the answer",
+            Self::Rotate(_) => "telling the peers",
+            _ => "connected",
+        }
+    }
+}
+
+impl Addressed {
+    fn is_on_stdin(&self) -> bool {
+        self.message == crate::args::FROM_STDIN
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,137 @@
+//! `status`: the node at a glance, or one peer with what it has used of its limits.
+
+use std::time::Duration;
+
+use wopr_p2p_core::keys::PublicKey;
+use wopr_p2p_core::node::Snapshot;
+use wopr_p2p_core::peer::{Peer, PeerRef};
+use wopr_p2p_core::rate::{Action, Standing};
+
+use super::{Names, grant, identity, peers};
+use crate::duration::show_duration;
+use crate::exit::Failure;
+use crate::node::Node;
+use crate::output::{BAD, Cell, DIM, GOOD, Json, Object, Table, View};
+
+/// `status`.
+pub(super) async fn node(node: &Node) -> Result<Status, Failure> {
+    Ok(Status { snapshot: node.snapshot().await?, daemon: node.is_daemon() })
+}
+
+/// `status --peer P`.
+pub(super) async fn peer(node: &Node, who: &PeerRef) -> Result<PeerStatus, Failure> {
+    let snapshot = node.snapshot().await?;
+    let peer = peers::resolve(&snapshot, who)?;
+    let limits = node.standing(peer.key).await?;
+    Ok(PeerStatus { peer, limits, snapshot })
+}
+
+/// The node at a glance.
+pub(super) struct Status {
+    snapshot: Snapshot,
+    daemon: bool,
+}
+
+impl Status {
+    fn open_invites(&self) -> usize {
+        let now = Node::now();
+        self.snapshot.invites.iter().filter(|invite| invite.is_claimable(now)).count()
+    }
+
+    fn connected(&self) -> Vec<PublicKey> {
+        let mut peers: Vec<PublicKey> = self.snapshot.streams.iter().map(|stream| stream.peer).collect();
+        peers.sort_unstable();
+        peers.dedup();
+        peers
+    }
+}
+
+impl View for Status {
+    fn json(&self) -> Object {
+        let names = Names::of(&self.snapshot);
+        identity::json(&self.snapshot)
+            .with("daemon", self.daemon)
+            .with("peers", self.snapshot.peers.len())
+            .with("grants", self.snapshot.grants.len())
+            .with("openInvites", self.open_invites())
+            .with("connected", names.json_list(&self.connected()))
+    }
+
+    fn text(&self) -> String {
+        let daemon = if self.daemon {
+            Cell::styled("running", GOOD)
+        } else {
+            Cell::styled("not running: peers cannot reach this node (`wopr daemon run` starts it)", DIM)
+        };
+        let counts = [self.snapshot.peers.len(), self.snapshot.grants.len(), self.open_invites()];
+        let [peers, grants, invites] = counts.map(|count| count.to_string());
+        let mut fields = identity::fields(&self.snapshot)
+            .field("daemon", daemon)
+            .field("peers", peers)
+            .field("grants", grants)
+            .field("openInvites", invites);
+        let connected = self.connected();
+        if !connected.is_empty() {
+            fields = fields.field("connected", Names::of(&self.snapshot).labels(&connected));
+        }
+        fields.render(0)
+    }
+}
+
+/// One peer and its limits.
+pub(super) struct PeerStatus {
+    peer: Peer,
+    limits: Vec<Standing>,
+    snapshot: Snapshot,
+}
+
+impl View for PeerStatus {
+    fn json(&self) -> Object {
+        let connected = self.snapshot.streams.iter().any(|stream| stream.peer == self.peer.key);
+        peers::json(&self.peer)
+            .with("connected", connected)
+            .with("grants", grant::json_list(&self.snapshot, Some(self.peer.key)))
+            .with("limits", self.limits.iter().map(limit_json).collect::<Json>())
+    }
+
+    fn text(&self) -> String {
+        let mut limits =
+            Table::new(["LIMIT", "LAST MINUTE", "LAST HOUR", "STATE"], "No limit of this peer has been used lately.");
+        for standing in &self.limits {
+            let Standing { action, last_minute, last_hour, limit, banned } = standing;
+            let state = match banned {
+                Some(left) => Cell::styled(format!("banned, {} left", show_duration(*left)), BAD),
+                None => Cell::styled("free", GOOD),
+            };
+            let minute = format!("{last_minute} of {}", limit.per_minute);
+            limits.row([
+                action_name(*action).into(),
+                minute.into(),
+                format!("{last_hour} of {}", limit.per_hour).into(),
+                state,
+            ]);
+        }
+        format!("{}\n{}", peers::detail(&self.peer, 0), limits.render())
+    }
+}
+
+fn limit_json(standing: &Standing) -> Object {
+    let Standing { action, last_minute, last_hour, limit, banned } = standing;
+    Object::default()
+        .with("name", action_name(*action))
+        .with("lastMinute", *last_minute)
+        .with("maxPerMinute", limit.per_minute)
+        .with("lastHour", *last_hour)
+        .with("maxPerHour", limit.per_hour)
+        .with("bannedForMs", banned.map(|left: Duration| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)))
+}
+
+/// As in the configuration.
+const fn action_name(action: Action) -> &'static str {
+    match action {
+        Action::Inject => "injects",
+        Action::Log => "logs",
+        Action::Claim => "claims",
+        Action::Invalid => "invalid",
+    }
+}

@@ -1,0 +1,218 @@
+//! The one place that knows the driver: opens the node of a home with its owner's settings, and closes it in order.
+
+use std::sync::Arc;
+
+use smol::channel::Receiver;
+use wopr_p2p_core::keys::PublicKey;
+use wopr_p2p_core::node::Snapshot;
+use wopr_p2p_core::rate::{Limit, Standing};
+use wopr_p2p_core::time::WallTime;
+use wopr_p2p_core::{Command, CommandError, Event, Reply};
+use wopr_p2p_smol::clock::Clock;
+use wopr_p2p_smol::driver::{Driver, Options};
+use wopr_p2p_smol::handler::{Handler, Handlers};
+use wopr_p2p_smol::home::{Home, HomeError};
+use wopr_p2p_smol::net::{Hyperswarm, HyperswarmConfig, NetError, Network, Offline};
+use wopr_p2p_smol::session_file::SessionReader;
+
+use crate::config::{Config, EVERY_SESSION, Rate, Session};
+use crate::exit::{Exit, Failure};
+use crate::output::WARN;
+
+/// How far a node reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// It only looks at and changes its own files.
+    Nobody,
+    /// It finds others, for as long as one command takes.
+    Others,
+    /// It finds others and is found: the daemon.
+    BothWays,
+}
+
+/// The running node of a home.
+pub(crate) struct Node {
+    driver: Driver,
+    reach: Reach,
+}
+
+/// Why a node was not opened.
+#[derive(Debug)]
+pub(crate) enum OpenError {
+    /// Another process has the home.
+    Busy(Failure),
+    /// Anything else.
+    Failed(Failure),
+}
+
+impl From<Failure> for OpenError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Busy(failure) | OpenError::Failed(failure) => failure,
+        }
+    }
+}
+
+impl Node {
+    /// Opens the node of a home with these settings; a new home gets an identity.
+    ///
+    /// # Errors
+    /// Another process has the home, or its files, its settings or the network cannot be used.
+    pub(crate) async fn open(home: &Home, config: &Config, reach: Reach) -> Result<Self, OpenError> {
+        let lock = home.lock().map_err(|error| match error {
+            HomeError::Locked { .. } => OpenError::Busy(Failure::new(Exit::Rejected, error.to_string(), "")),
+            error => OpenError::Failed(Failure::invalid(error.to_string(), "")),
+        })?;
+        let options = Options {
+            config: core_config(config),
+            network: network(config, reach).await?,
+            handlers: handlers(config, home)?,
+            listen: reach == Reach::BothWays,
+            report: Box::new(|report| anstream::eprintln!("{WARN}warning:{WARN:#} {report}")),
+        };
+        let driver = Driver::start(Arc::new(lock), options).map_err(|error| {
+            let next =
+                "wopr never overwrites a file that it cannot read: put a good copy in its place, or move it away";
+            Failure::invalid(format!("the node of {} cannot start: {error}", home.folder().display()), next)
+        })?;
+        Ok(Self { driver, reach })
+    }
+
+    /// Has the node do something.
+    ///
+    /// # Errors
+    /// Why it was not done.
+    pub(crate) async fn run(&self, command: Command) -> Result<Reply, CommandError> {
+        self.driver.run(command).await
+    }
+
+    /// Everything the owner can look at.
+    ///
+    /// # Errors
+    /// The node has stopped.
+    pub(crate) async fn snapshot(&self) -> Result<Snapshot, Failure> {
+        self.driver.snapshot().await.ok_or_else(stopped)
+    }
+
+    /// What a peer has used of its limits.
+    ///
+    /// # Errors
+    /// The node has stopped.
+    pub(crate) async fn standing(&self, peer: PublicKey) -> Result<Vec<Standing>, Failure> {
+        self.driver.standing(peer).await.ok_or_else(stopped)
+    }
+
+    /// What happens from now on.
+    pub(crate) async fn events(&self) -> Receiver<Event> {
+        self.driver.events().await
+    }
+
+    /// Waits until others can find the node.
+    ///
+    /// # Errors
+    /// The first announcement failed; it is tried again by itself.
+    pub(crate) async fn listening(&self) -> Result<(), NetError> {
+        self.driver.listening().await
+    }
+
+    /// Whether it stays, and others can find it.
+    pub(crate) fn is_daemon(&self) -> bool {
+        self.reach == Reach::BothWays
+    }
+
+    /// Stops in order.
+    pub(crate) async fn close(self) {
+        self.driver.close().await;
+    }
+
+    /// The wall clock.
+    pub(crate) fn now() -> WallTime {
+        Clock::start().now().wall
+    }
+}
+
+fn stopped() -> Failure {
+    Failure::new(Exit::Rejected, "the node has stopped", "try again")
+}
+
+async fn network(config: &Config, reach: Reach) -> Result<Arc<dyn Network>, Failure> {
+    if reach == Reach::Nobody {
+        return Ok(Arc::new(Offline));
+    }
+    let mut hyperswarm = HyperswarmConfig::default();
+    if let Some(bootstrap) = &config.bootstrap {
+        hyperswarm.bootstrap.clone_from(bootstrap);
+    }
+    if let Some(bind) = config.bind {
+        hyperswarm.host = bind;
+    }
+    match Hyperswarm::open(hyperswarm).await {
+        Ok(network) => Ok(Arc::new(network)),
+        Err(error) => {
+            let next = "check \"bind\" and \"bootstrap\" in config.json and WOPR_P2P_BOOTSTRAP";
+            Err(Failure::new(Exit::Offline, error.to_string(), next))
+        }
+    }
+}
+
+/// The core's bounds and delays: its defaults, with what the owner set.
+pub(crate) fn core_config(config: &Config) -> wopr_p2p_core::Config {
+    let mut core = wopr_p2p_core::Config::default();
+    if let Some(size) = config.max_payload_size {
+        core.max_payload = size as usize;
+    }
+    if let Some(hours) = config.key_rotation_grace_hours {
+        core.rotation_grace = std::time::Duration::from_secs(u64::from(hours) * 3600);
+    }
+    if let Some(ttl) = config.ephemeral_ttl {
+        core.ephemeral_ttl = ttl;
+    }
+    let rates = &config.rate_limit;
+    limit(&mut core.rates.injects, rates.injects);
+    limit(&mut core.rates.claims, rates.claims);
+    limit(&mut core.rates.logs, rates.logs);
+    limit(&mut core.rates.invalid, rates.invalid);
+    core
+}
+
+fn limit(limit: &mut Limit, rate: Rate) {
+    if let Some(max) = rate.max_per_minute {
+        limit.per_minute = max.get() as usize;
+    }
+    if let Some(max) = rate.max_per_hour {
+        limit.per_hour = max.get() as usize;
+    }
+}
+
+fn handlers(config: &Config, home: &Home) -> Result<Handlers, Failure> {
+    let mut handlers = Handlers::new(SessionReader::new(home));
+    for (name, session) in &config.sessions {
+        let Some(handler) = handler(session) else { continue };
+        if name == EVERY_SESSION {
+            handlers.set_default(handler);
+        } else {
+            let name =
+                name.parse().map_err(|error| Failure::invalid(format!("sessions: {error}"), "correct config.json"))?;
+            handlers.set(name, handler);
+        }
+    }
+    Ok(handlers)
+}
+
+fn handler(session: &Session) -> Option<Handler> {
+    let (program, args) = session.command.split_first()?;
+    let mut handler = Handler::new(program, args);
+    if let Some(timeout) = session.timeout {
+        handler.timeout = timeout;
+    }
+    if let Some(bytes) = session.max_answer_bytes {
+        handler.max_answer = bytes.get() as usize;
+    }
+    Some(handler)
+}
