@@ -8,6 +8,7 @@ use wopr_p2p_core::cipher::{EphemeralKey, PayloadKey};
 use wopr_p2p_core::identity::Identity;
 use wopr_p2p_core::keys::{EncryptKey, Nonce, PublicKey};
 use wopr_p2p_core::message::{Ack, Body, Header, Hello, HelloAck, Log, Message};
+use wopr_p2p_core::rotation::RotationStatement;
 use wopr_p2p_core::time::WallTime;
 use wopr_p2p_core::wire::json::{decode, encode};
 use wopr_p2p_core::{StreamId, TransportKey};
@@ -25,6 +26,8 @@ pub struct Original {
     identity: Identity,
     rng: wopr_p2p_core::rng::Rng,
     talks: BTreeMap<StreamId, Talk>,
+    /// The keys of the node it writes to, as far as it has heard.
+    contact: Option<(PublicKey, EncryptKey)>,
     next: u64,
 }
 
@@ -61,7 +64,7 @@ impl Original {
     pub fn new(index: usize, version: u8, rng: &mut Rng) -> Self {
         let mut rng = wopr_p2p_core::rng::Rng::new(rng.seed());
         let identity = Identity::generate(&mut rng, WallTime::from_millis(START));
-        Self { index, version, identity, rng, talks: BTreeMap::new(), next: 0 }
+        Self { index, version, identity, rng, talks: BTreeMap::new(), contact: None, next: 0 }
     }
 
     /// Its key.
@@ -155,6 +158,16 @@ impl Original {
                 self.talks.insert(stream, Talk::Greeted(version, ephemeral, log.ephemeral));
                 vec![Next::Stored(header.from, text), Next::Send(self.line(Body::Ack(ack), at))]
             }
+            (Talk::Greeted(version, ephemeral, theirs), Body::KeyRotation(rotation)) => {
+                let Ok(statement) = RotationStatement::parse_and_verify(rotation.statement.as_bytes()) else {
+                    return vec![Next::Close];
+                };
+                if let Some(contact) = self.contact.as_mut().filter(|contact| contact.0 == statement.old) {
+                    *contact = (statement.new, statement.new_encrypt);
+                }
+                self.talks.insert(stream, Talk::Greeted(version, ephemeral, theirs));
+                vec![Next::Send(self.line(Body::Ack(Ack { encrypt_key: None, session: None, re: None }), at))]
+            }
             _ => vec![Next::Close],
         }
     }
@@ -177,7 +190,9 @@ impl World {
         let Some(node) = &self.hosts[target].node else {
             return;
         };
-        let (topic, encrypt_key) = (node.public_key().topic(), node.snapshot().encrypt_key);
+        let present = || (node.public_key(), node.snapshot().encrypt_key);
+        let (key, encrypt_key) = *self.originals[index].contact.get_or_insert_with(present);
+        let topic = key.topic();
         let Ok(session) = SessionName::new("s0") else {
             return;
         };

@@ -71,6 +71,7 @@ pub(crate) struct Wanted {
     pub(crate) tries: u32,
     pub(crate) last: String,
     pub(crate) done: bool,
+    pub(crate) given_up: bool,
 }
 
 /// Everybody and everything.

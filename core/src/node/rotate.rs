@@ -112,16 +112,40 @@ impl Node {
     }
 
     pub(super) fn schedule_notices_for(&mut self, peer: PublicKey, now: Now) {
-        for (position, retired) in self.identity.retired.iter().enumerate() {
-            // A peer that was added after the rotation knows the new key only.
-            let rotated = self.identity.successor_of(position).rotated_at();
-            let older = self.access.peers.get(&peer).is_some_and(|peer| Some(peer.added) <= rotated);
-            if older && !retired.told.contains(&peer) {
+        for retired in &self.identity.retired {
+            if !retired.told.contains(&peer) {
                 let key = (retired.identity.public_key(), peer);
                 let notice = Notice { at: now.mono, delay: FIRST_RETRY, under_way: false };
                 self.notices.pending.entry(key).or_insert(notice);
             }
         }
+    }
+
+    /// A peer has a new key: what it was told, and what it has yet to be told, it is under that key.
+    pub(super) fn move_notices(&mut self, old: &PublicKey, new: PublicKey, now: Now) {
+        let mut moved = false;
+        for retired in &mut self.identity.retired {
+            if retired.told.remove(old) {
+                moved |= retired.told.insert(new);
+            }
+        }
+        let keys: Vec<PublicKey> = self.notices.pending.keys().filter(|(_, of)| of == old).map(|(key, _)| *key).collect();
+        for key in keys {
+            if let Some(notice) = self.notices.pending.remove(&(key, *old)) {
+                self.notices.pending.insert((key, new), Notice { at: now.mono, under_way: false, ..notice });
+            }
+        }
+        if moved {
+            self.store_identity();
+        }
+    }
+
+    /// Whether a peer may know us by our new key only, because we met after the rotation. It still has to be asked: an
+    /// invite can be claimed under the old key, and our wall clock may have been set in between.
+    fn met_after_rotation(&self, old: &PublicKey, peer: &PublicKey) -> bool {
+        let position = self.identity.retired.iter().position(|retired| retired.identity.public_key() == *old);
+        let rotated = position.and_then(|position| self.identity.successor_of(position).rotated_at());
+        self.access.peers.get(peer).is_none_or(|peer| rotated.is_none_or(|rotated| peer.added > rotated))
     }
 
     /// A peer has just been heard: if it does not know our new key yet, now is the time.
@@ -179,8 +203,12 @@ impl Node {
             .any(|key| self.notices.pending.contains_key(&(key, *peer)))
     }
 
-    pub(super) fn notice_ended(&mut self, old: PublicKey, peer: PublicKey, told: bool, now: Now) {
-        if told {
+    pub(super) fn notice_ended(&mut self, old: PublicKey, peer: PublicKey, result: &Result<Reply, CommandError>, now: Now) {
+        let peer = self.acting(peer, now);
+        let refused = matches!(result, Err(CommandError::Rejected { .. }));
+        if refused && self.met_after_rotation(&old, &peer) {
+            self.notices.pending.remove(&(old, peer));
+        } else if result.is_ok() {
             self.notices.pending.remove(&(old, peer));
             if let Some(retired) = self.identity.retired.iter_mut().find(|r| r.identity.public_key() == old) {
                 retired.told.insert(peer);
