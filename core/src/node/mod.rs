@@ -167,9 +167,10 @@ impl Node {
         if fresh {
             node.store_identity();
         }
+        node.mend_rotations(now);
         node.retire_expired(now);
         node.listen();
-        node.schedule_notices(now);
+        node.schedule_notices(None, now);
         Ok(node)
     }
 

@@ -12,7 +12,7 @@ use super::change::Change;
 use super::request::{Request, What};
 use super::{AfterWrite, CommandError, CommandId, Document, DocumentWrite, Node, Output, Reply, StreamId};
 use crate::event::{Event, RejectReason};
-use crate::identity::{IdentityFile, RetiredIdentity};
+use crate::identity::{Identity, IdentityFile, RetiredIdentity};
 use crate::keys::PublicKey;
 use crate::message::{Header, KeyRotation};
 use crate::rotation::{RotationReason, RotationStatement};
@@ -54,15 +54,7 @@ impl Node {
         }
         let old = &self.identity.current;
         let new = old.successor(&mut self.rng, now.wall);
-        let statement = RotationStatement {
-            old: old.public_key(),
-            new: new.public_key(),
-            new_encrypt: new.encrypt_key(),
-            reason,
-            effective_at: now.wall,
-            grace: self.config.rotation_grace,
-        };
-        let statement = statement.sign(old);
+        let statement = statement(old, &new, reason, self.config.rotation_grace, now);
         let mut next = self.identity.duplicate();
         let identity = core::mem::replace(&mut next.current, new);
         let valid_until = now.wall + self.config.rotation_grace;
@@ -78,7 +70,8 @@ impl Node {
         let new = self.identity.current.public_key();
         self.outputs.push_back(Output::Listen { topic: new.topic() });
         self.event(Event::OwnKeyRotated { old, new });
-        self.schedule_notices(now);
+        // Whoever is in the table knows the old key, whatever the wall clock says about the order of things.
+        self.schedule_notices(Some(old), now);
         if self.notices.waiting.is_none()
             && let Some(command) = command
         {
@@ -103,20 +96,24 @@ impl Node {
     }
 
     /// Plans to tell every peer of every key that is still in its grace period.
-    pub(super) fn schedule_notices(&mut self, now: Now) {
+    pub(super) fn schedule_notices(&mut self, met_as: Option<PublicKey>, now: Now) {
         let peers: Vec<PublicKey> =
             self.access.peers.iter().filter(|peer| peer.revoked.is_none()).map(|peer| peer.key).collect();
         for peer in peers {
-            self.schedule_notices_for(peer, now);
+            self.schedule_notices_for(peer, met_as, now);
         }
     }
 
-    pub(super) fn schedule_notices_for(&mut self, peer: PublicKey, now: Now) {
-        for retired in &self.identity.retired {
-            if !retired.told.contains(&peer) {
-                let key = (retired.identity.public_key(), peer);
+    /// Plans to tell a peer of the keys it does not know. `met_as` is the key of ours under which we have just met, if
+    /// we have: an invite can be claimed under a key that was given up, too.
+    pub(super) fn schedule_notices_for(&mut self, peer: PublicKey, met_as: Option<PublicKey>, now: Now) {
+        let keys: Vec<PublicKey> = self.identity.retired.iter().map(|retired| retired.identity.public_key()).collect();
+        let first = keys.iter().position(|key| Some(*key) == met_as).unwrap_or(keys.len());
+        for (position, key) in keys.into_iter().enumerate() {
+            let told = self.identity.retired[position].told.contains(&peer);
+            if !told && (position >= first || !self.met_after_rotation(&key, &peer)) {
                 let notice = Notice { at: now.mono, delay: FIRST_RETRY, under_way: false };
-                self.notices.pending.entry(key).or_insert(notice);
+                self.notices.pending.entry((key, peer)).or_insert(notice);
             }
         }
     }
@@ -140,8 +137,7 @@ impl Node {
         }
     }
 
-    /// Whether a peer may know us by our new key only, because we met after the rotation. It still has to be asked: an
-    /// invite can be claimed under the old key, and our wall clock may have been set in between.
+    /// Whether a peer may know us by our new key only, because we met after the rotation.
     fn met_after_rotation(&self, old: &PublicKey, peer: &PublicKey) -> bool {
         let position = self.identity.retired.iter().position(|retired| retired.identity.public_key() == *old);
         let rotated = position.and_then(|position| self.identity.successor_of(position).rotated_at());
@@ -270,6 +266,27 @@ impl Node {
         }
     }
 
+    /// Keys that were given up while our wall clock was ahead: it has been set right since, so peers would refuse the
+    /// statement as one of the future, and the grace period would last as long as the clock was wrong. Both start now.
+    pub(super) fn mend_rotations(&mut self, now: Now) {
+        let (grace, tolerance) = (self.config.rotation_grace, self.config.replay.window);
+        let latest = now.wall + grace + tolerance;
+        let mut mended = false;
+        for position in 0..self.identity.retired.len() {
+            let retired = &self.identity.retired[position];
+            if retired.valid_until > latest {
+                let successor = self.identity.successor_of(position);
+                let text = statement(&retired.identity, successor, retired.reason, grace, now);
+                let retired = &mut self.identity.retired[position];
+                (retired.statement, retired.valid_until) = (text, now.wall + grace);
+                mended = true;
+            }
+        }
+        if mended {
+            self.store_identity();
+        }
+    }
+
     /// Gives up the keys whose grace period is over, and wipes them.
     pub(super) fn retire_expired(&mut self, now: Now) {
         let over: Vec<PublicKey> = self
@@ -304,4 +321,11 @@ impl Node {
         let write = DocumentWrite::Replace(self.identity.to_json());
         self.store(Document::Identity, write, AfterWrite::Nothing(Document::Identity));
     }
+}
+
+/// The signed words by which a key names the one that follows it, from now on.
+fn statement(old: &Identity, new: &Identity, reason: RotationReason, grace: Duration, now: Now) -> String {
+    let (new_encrypt, effective_at) = (new.encrypt_key(), now.wall);
+    let (old_key, new_key) = (old.public_key(), new.public_key());
+    RotationStatement { old: old_key, new: new_key, new_encrypt, reason, effective_at, grace }.sign(old)
 }

@@ -89,7 +89,7 @@ impl World {
             Action::Log { from, to, session: number, size } => {
                 let (from, to) = (from % nodes, to % nodes);
                 // A stranger's long line counts against it, so owners send long texts to those who know them.
-                let size = if self.knows(to, Party::Node(from)) { size } else { size.min(40_000) };
+                let size = if self.knows_key(to, from) { size } else { size.min(40_000) };
                 self.log(from, Party::Node(to), session(number), size, false);
             }
             Action::Inject { from, to, session: number } => {
@@ -413,10 +413,20 @@ impl World {
         (0..SESSIONS).map(session).find(fits).map(|name| name.as_str().to_owned())
     }
 
-    /// Whether a node has some key of a party in its table, and did not turn it away.
+    /// Whether a node has a party in its table, once, and did not turn it away. Twice happens when the owner gives two
+    /// keys of one peer that has not told how they belong together.
     fn knows_now(&self, by: usize, peer: Party) -> bool {
         let peers = self.hosts[by].node.as_ref().map(|node| node.snapshot().peers).unwrap_or_default();
-        peers.iter().any(|known| known.revoked.is_none() && self.keys.owner(&known.key) == Some(peer))
+        let mut those = peers.iter().filter(|known| self.keys.owner(&known.key) == Some(peer));
+        those.next().is_some_and(|known| known.revoked.is_none()) && those.next().is_none()
+    }
+
+    /// Whether a node has the present key of another in its table.
+    fn knows_key(&self, by: usize, peer: usize) -> bool {
+        let (Some(node), Some(key)) = (&self.hosts[by].node, self.hosts[peer].key()) else {
+            return false;
+        };
+        node.snapshot().peers.iter().any(|known| known.key == key)
     }
 
     fn probe_again(&mut self, at: usize) {
