@@ -102,7 +102,7 @@ pub(super) enum Change {
     /// A peer has a new key.
     PeerRotation { stream: StreamId, re: Nonce, statement: RotationStatement, until: WallTime },
     /// A peer opened sessions of its own to us.
-    Opened { command: CommandId, peer: PublicKey, met_as: PublicKey, encrypt_key: EncryptKey, opened: Opened },
+    Opened { command: CommandId, peer: PublicKey, encrypt_key: EncryptKey, opened: Opened },
     /// We have a new key.
     OwnRotation { command: Option<CommandId>, next: IdentityFile },
     /// Something was taken away: store what holds already.
@@ -130,13 +130,7 @@ enum Then {
     Finish { command: Option<CommandId>, reply: Result<Reply, CommandError> },
     Claimed { stream: StreamId, re: Nonce, peer: PublicKey, grant: Grant },
     PeerRotated { stream: StreamId, re: Nonce, statement: RotationStatement, until: WallTime },
-    Opened {
-        command: CommandId,
-        peer: PublicKey,
-        met_as: PublicKey,
-        sessions: SessionSet,
-        capabilities: Vec<Capability>,
-    },
+    Opened { command: CommandId, peer: PublicKey, sessions: SessionSet, capabilities: Vec<Capability> },
     OwnRotated { command: Option<CommandId>, next: IdentityFile },
 }
 
@@ -228,12 +222,12 @@ impl Node {
                 let then = self.prepare_peer_rotation(&mut next, stream, re, statement, until, now)?;
                 (both.to_vec(), then)
             }
-            Change::Opened { command, peer, met_as, encrypt_key, opened } => {
+            Change::Opened { command, peer, encrypt_key, opened } => {
                 let (sessions, capabilities) = (opened.sessions.clone(), opened.capabilities.clone());
                 next.peers.add(peer, now.wall).map_err(|error| Refusal::Command(command, error.into()))?;
                 next.peers.set_encrypt_key(&peer, encrypt_key);
                 next.peers.open(&peer, opened);
-                (alloc::vec![Document::Peers], Then::Opened { command, peer, met_as, sessions, capabilities })
+                (alloc::vec![Document::Peers], Then::Opened { command, peer, sessions, capabilities })
             }
             Change::OwnRotation { command, next } => {
                 let documents = [Document::Identity].into();
@@ -372,7 +366,7 @@ impl Node {
                 }
                 self.grant_created(&grant);
                 // A peer that had been turned away missed what was told to the others.
-                self.schedule_notices_for(grant.peer, None, now);
+                self.schedule_notices_for(grant.peer, now);
                 self.finish(command, Ok(Reply::Granted(grant)));
             }
             Then::Finish { command: Some(command), reply } => self.finish(command, reply),
@@ -384,8 +378,7 @@ impl Node {
                 }
                 self.grant_created(&grant);
                 self.acknowledge(stream, re, now);
-                let met_as = self.streams.get(&stream).and_then(|s| s.channel()).map(|channel| channel.local());
-                self.schedule_notices_for(peer, met_as, now);
+                self.schedule_notices_for(peer, now);
             }
             Then::PeerRotated { stream, re, statement, until } => {
                 let (old, new, reason) = (statement.old, statement.new, statement.reason);
@@ -393,8 +386,8 @@ impl Node {
                 self.move_notices(&old, new, now);
                 self.acknowledge(stream, re, now);
             }
-            Then::Opened { command, peer, met_as, sessions, capabilities } => {
-                self.schedule_notices_for(peer, Some(met_as), now);
+            Then::Opened { command, peer, sessions, capabilities } => {
+                self.schedule_notices_for(peer, now);
                 let reply = match self.access.peers.get(&peer) {
                     Some(peer) => Ok(Reply::Claimed { peer: peer.clone(), sessions, capabilities }),
                     None => Err(CommandError::Cancelled),

@@ -170,7 +170,7 @@ impl Node {
         node.mend_rotations(now);
         node.retire_expired(now);
         node.listen();
-        node.schedule_notices(None, now);
+        node.schedule_notices(now);
         Ok(node)
     }
 

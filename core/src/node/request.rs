@@ -216,11 +216,9 @@ impl Node {
             }
             (What::Claim { command, token, .. }, Body::Ack(ack)) => match ack.encrypt_key {
                 Some(encrypt_key) => {
-                    let (command, met_as) = (*command, request.local);
-                    let opened = Opened::by_invite(token, now.wall);
+                    let (command, opened) = (*command, Opened::by_invite(token, now.wall));
                     self.requests.remove(&number);
-                    let change = super::change::Change::Opened { command, peer, met_as, encrypt_key, opened };
-                    return self.change(change, now);
+                    return self.change(super::change::Change::Opened { command, peer, encrypt_key, opened }, now);
                 }
                 None => Err(CommandError::BadAnswer(peer)),
             },

@@ -70,8 +70,7 @@ impl Node {
         let new = self.identity.current.public_key();
         self.outputs.push_back(Output::Listen { topic: new.topic() });
         self.event(Event::OwnKeyRotated { old, new });
-        // Whoever is in the table knows the old key, whatever the wall clock says about the order of things.
-        self.schedule_notices(Some(old), now);
+        self.schedule_notices(now);
         if self.notices.waiting.is_none()
             && let Some(command) = command
         {
@@ -96,24 +95,20 @@ impl Node {
     }
 
     /// Plans to tell every peer of every key that is still in its grace period.
-    pub(super) fn schedule_notices(&mut self, met_as: Option<PublicKey>, now: Now) {
+    pub(super) fn schedule_notices(&mut self, now: Now) {
         let peers: Vec<PublicKey> =
             self.access.peers.iter().filter(|peer| peer.revoked.is_none()).map(|peer| peer.key).collect();
         for peer in peers {
-            self.schedule_notices_for(peer, met_as, now);
+            self.schedule_notices_for(peer, now);
         }
     }
 
-    /// Plans to tell a peer of the keys it does not know. `met_as` is the key of ours under which we have just met, if
-    /// we have: an invite can be claimed under a key that was given up, too.
-    pub(super) fn schedule_notices_for(&mut self, peer: PublicKey, met_as: Option<PublicKey>, now: Now) {
-        let keys: Vec<PublicKey> = self.identity.retired.iter().map(|retired| retired.identity.public_key()).collect();
-        let first = keys.iter().position(|key| Some(*key) == met_as).unwrap_or(keys.len());
-        for (position, key) in keys.into_iter().enumerate() {
-            let told = self.identity.retired[position].told.contains(&peer);
-            if !told && (position >= first || !self.met_after_rotation(&key, &peer)) {
+    pub(super) fn schedule_notices_for(&mut self, peer: PublicKey, now: Now) {
+        for retired in &self.identity.retired {
+            if !retired.told.contains(&peer) {
+                let key = (retired.identity.public_key(), peer);
                 let notice = Notice { at: now.mono, delay: FIRST_RETRY, under_way: false };
-                self.notices.pending.entry((key, peer)).or_insert(notice);
+                self.notices.pending.entry(key).or_insert(notice);
             }
         }
     }
@@ -126,7 +121,8 @@ impl Node {
                 moved |= retired.told.insert(new);
             }
         }
-        let keys: Vec<PublicKey> = self.notices.pending.keys().filter(|(_, of)| of == old).map(|(key, _)| *key).collect();
+        let keys: Vec<PublicKey> =
+            self.notices.pending.keys().filter(|(_, of)| of == old).map(|(key, _)| *key).collect();
         for key in keys {
             if let Some(notice) = self.notices.pending.remove(&(key, *old)) {
                 self.notices.pending.insert((key, new), Notice { at: now.mono, under_way: false, ..notice });
@@ -137,7 +133,8 @@ impl Node {
         }
     }
 
-    /// Whether a peer may know us by our new key only, because we met after the rotation.
+    /// Whether a peer may know us by our new key only, because we met after the rotation. It still has to be asked: it
+    /// may know the old key from its owner, or from an invite that was claimed under it.
     fn met_after_rotation(&self, old: &PublicKey, peer: &PublicKey) -> bool {
         let position = self.identity.retired.iter().position(|retired| retired.identity.public_key() == *old);
         let rotated = position.and_then(|position| self.identity.successor_of(position).rotated_at());
@@ -182,9 +179,11 @@ impl Node {
     /// When the next peer is to be told, or a command stops waiting. What has to wait for an earlier notice needs no
     /// timer of its own.
     pub(super) fn notices_timeout(&self) -> Option<Instant> {
-        let next = self.notices.pending.iter().filter(|((old, peer), notice)| {
-            !notice.under_way && !self.notice_before(old, peer)
-        });
+        let next = self
+            .notices
+            .pending
+            .iter()
+            .filter(|((old, peer), notice)| !notice.under_way && !self.notice_before(old, peer));
         let waiting = self.notices.waiting.as_ref().map(|(_, until)| *until);
         next.map(|(_, notice)| notice.at).chain(waiting).min()
     }
@@ -199,18 +198,25 @@ impl Node {
             .any(|key| self.notices.pending.contains_key(&(key, *peer)))
     }
 
-    pub(super) fn notice_ended(&mut self, old: PublicKey, peer: PublicKey, result: &Result<Reply, CommandError>, now: Now) {
+    pub(super) fn notice_ended(
+        &mut self,
+        old: PublicKey,
+        peer: PublicKey,
+        result: &Result<Reply, CommandError>,
+        now: Now,
+    ) {
         let peer = self.acting(peer, now);
         let refused = matches!(result, Err(CommandError::Rejected { .. }));
-        if refused && self.met_after_rotation(&old, &peer) {
-            self.notices.pending.remove(&(old, peer));
-        } else if result.is_ok() {
+        let told = result.is_ok() || refused && self.met_after_rotation(&old, &peer);
+        if told {
             self.notices.pending.remove(&(old, peer));
             if let Some(retired) = self.identity.retired.iter_mut().find(|r| r.identity.public_key() == old) {
                 retired.told.insert(peer);
             }
             self.store_identity();
-            self.event(Event::RotationTold { peer });
+            if result.is_ok() {
+                self.event(Event::RotationTold { peer });
+            }
         } else if let Some(notice) = self.notices.pending.get_mut(&(old, peer)) {
             notice.under_way = false;
             notice.at = now.mono + notice.delay;
