@@ -71,6 +71,7 @@ pub mod keys;
 pub mod message;
 pub mod node;
 pub mod peer;
+pub mod profile;
 pub mod rate;
 pub mod replay;
 pub mod rng;

@@ -365,9 +365,14 @@ impl ObjectWriter {
     /// Ends the object and adds a `sig` that was made elsewhere.
     #[must_use]
     pub fn with_signature(self, signature: &str) -> String {
-        let mut text = self.text("sig", signature).text;
-        text.push('}');
-        text
+        self.text("sig", signature).finish()
+    }
+
+    /// Ends the object without a signature.
+    #[must_use]
+    pub fn finish(mut self) -> String {
+        self.text.push('}');
+        self.text
     }
 
     fn name(mut self, name: &str) -> Self {
