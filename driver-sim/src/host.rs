@@ -72,6 +72,10 @@ pub struct Host {
     pub wake: Option<Micros>,
     /// How many times in a row the timer was due at once.
     pub wakes_now: u32,
+    /// Its wall clock was wrong by more than a grace period once.
+    pub disordered: bool,
+    /// How often it changed its keys.
+    pub rotations: u32,
     next: u64,
 }
 
@@ -98,6 +102,8 @@ impl Host {
             fuse: None,
             wake: None,
             wakes_now: 0,
+            disordered: false,
+            rotations: 0,
             next: 0,
         }
     }

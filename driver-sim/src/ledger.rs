@@ -132,7 +132,14 @@ impl Keys {
 
 impl Books {
     /// The owner orders a permission.
-    pub fn order(&mut self, command: CommandId, peer: Party, sessions: SessionSet, cap: Capability, ends: Option<WallTime>) {
+    pub fn order(
+        &mut self,
+        command: CommandId,
+        peer: Party,
+        sessions: SessionSet,
+        cap: Capability,
+        ends: Option<WallTime>,
+    ) {
         self.grants.push(Entry {
             peer,
             id: None,
@@ -154,7 +161,10 @@ impl Books {
     pub fn granted(&mut self, command: CommandId, grant: &Grant) -> Result<(), String> {
         let entry = self.grants.iter_mut().find(|entry| entry.state == State::Ordered(command));
         let entry = entry.ok_or_else(|| format!("grant {} holds although it was taken back before", grant.id))?;
-        if entry.sessions != grant.sessions || entry.capabilities != grant.capabilities || entry.expires != grant.expires {
+        if entry.sessions != grant.sessions
+            || entry.capabilities != grant.capabilities
+            || entry.expires != grant.expires
+        {
             return Err(format!("grant {} is not what was ordered", grant.id));
         }
         entry.id = Some(grant.id.to_string());
@@ -210,7 +220,11 @@ impl Books {
     /// In words, why there is none.
     pub fn claimed(&mut self, peer: Party, id: &str, sessions: &SessionSet, now: WallTime) -> Result<(), String> {
         let fits = |invite: &&mut Invited| {
-            invite.peer == peer && invite.sessions == *sessions && !invite.over && invite.leaving.is_none() && now <= invite.expires
+            invite.peer == peer
+                && invite.sessions == *sessions
+                && !invite.over
+                && invite.leaving.is_none()
+                && now <= invite.expires
         };
         let Some(invite) = self.invites.iter_mut().find(fits) else {
             return Err(format!("grant {id} for {peer:?} comes from no open invite"));
@@ -286,7 +300,9 @@ impl Books {
                     return Err(format!("grant {id} covers a session again that was taken out"));
                 }
                 // What was being taken out may be out now, or not.
-                entry.except.extend(core::mem::take(&mut entry.leaving).into_keys().filter(|session| !grant.covers(session)));
+                entry
+                    .except
+                    .extend(core::mem::take(&mut entry.leaving).into_keys().filter(|session| !grant.covers(session)));
                 (entry.id, entry.state) = (Some(id), State::InForce);
                 after.push(entry);
             } else if self.claimed(*peer, &id, &grant.sessions, WallTime::default()).is_ok() {
@@ -296,7 +312,8 @@ impl Books {
             }
         }
         let lost = self.grants.iter().find(|entry| {
-            let narrowed_away = names(&entry.sessions).is_some_and(|names| names.iter().all(|name| !entry.covers(name)));
+            let narrowed_away =
+                names(&entry.sessions).is_some_and(|names| names.iter().all(|name| !entry.covers(name)));
             entry.state == State::InForce && entry.expires.is_none_or(|end| now < end) && !narrowed_away
         });
         if let Some(lost) = lost {

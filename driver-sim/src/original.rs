@@ -13,7 +13,7 @@ use wopr_p2p_core::time::WallTime;
 use wopr_p2p_core::wire::json::{decode, encode};
 use wopr_p2p_core::{StreamId, TransportKey};
 
-use crate::clock::{START, SECOND};
+use crate::clock::{SECOND, START};
 use crate::net::{End, Party, Piece};
 use crate::oracle::Rule;
 use crate::rng::Rng;

@@ -136,9 +136,7 @@ impl Scenario {
             76..80 => Action::RevokePeer { by, whom: to },
             80..83 => Action::RevokeGrant { by, whom: to },
             83..86 => Action::Narrow { by, whom: to, session },
-            86..94 => {
-                Action::Invite { by, to, sessions, seconds: rng.between(0, 120), twice: rng.chance(300_000) }
-            }
+            86..94 => Action::Invite { by, to, sessions, seconds: rng.between(0, 120), twice: rng.chance(300_000) },
             94..96 => Action::RevokeInvite { by },
             _ => Action::Rotate { by, wait: rng.chance(500_000) },
         };
@@ -173,7 +171,10 @@ impl Scenario {
     pub fn to_test(&self) -> String {
         let mut text = String::from("#[test]\nfn regression() {\n    use wopr_p2p_sim::adversary::Kind;\n");
         text += "    use wopr_p2p_sim::faults::Faults;\n    use wopr_p2p_sim::scenario::{Action, Scenario, Step};\n\n";
-        let fields = format!("{self:?}").replace("steps: [", "steps: vec![").replace("Some(", "Some(Kind::").replace("what: ", "what: Action::");
+        let fields = format!("{self:?}")
+            .replace("steps: [", "steps: vec![")
+            .replace("Some(", "Some(Kind::")
+            .replace("what: ", "what: Action::");
         text += &format!("    let scenario = {fields};\n");
         text += "    assert_eq!(wopr_p2p_sim::run(&scenario).violations, []);\n}\n";
         text

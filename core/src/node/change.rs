@@ -39,11 +39,15 @@ impl Access {
         let peers: PeersFile = read(Document::Peers, peers)?;
         let access: AccessFile = read(Document::Access, access)?;
         let peers = Peers::load(config.max_peers, peers.peers);
-        Ok(Self {
-            peers: peers.map_err(|error| StartError::Damaged(Document::Peers, error))?,
-            grants: Grants::load(config.max_grants, access.grants),
-            invites: access.invites,
-        })
+        let peers = peers.map_err(|error| StartError::Damaged(Document::Peers, error))?;
+        let mut grants = Grants::load(config.max_grants, access.grants);
+        // A crash between the two documents of a rotation leaves grants under a key that was followed by another.
+        for peer in peers.iter() {
+            for past in &peer.history {
+                grants.rekey(&past.key, &peer.key);
+            }
+        }
+        Ok(Self { peers, grants, invites: access.invites })
     }
 
     /// The document's bytes. Writing to memory cannot fail, and none of the types refuses to be written.

@@ -186,6 +186,7 @@ impl World {
                     self.violated(Rule::Identity, party, "a rotation of somebody else's key");
                 }
                 self.keys.add(*new, party);
+                self.hosts[index].rotations += 1;
             }
             _ => {}
         }
@@ -194,9 +195,11 @@ impl World {
     /// Whether a grant that was just made can come from an invite that this peer had.
     fn may_be_claim(&self, index: usize, peer: Party) -> bool {
         self.hosts[index].books.invites.iter().any(|invite| invite.peer == peer && !invite.over)
-            && !self.hosts[index].books.grants.iter().any(|entry| {
-                entry.peer == peer && matches!(entry.state, crate::ledger::State::Ordered(_))
-            })
+            && !self.hosts[index]
+                .books
+                .grants
+                .iter()
+                .any(|entry| entry.peer == peer && matches!(entry.state, crate::ledger::State::Ordered(_)))
     }
 
     fn check_accusation(&mut self, party: Party, reason: RejectReason, cause: Option<Party>) {

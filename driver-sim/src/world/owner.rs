@@ -132,7 +132,9 @@ impl World {
             Action::SetClock { at, by } => {
                 self.stats.fault("clock set");
                 self.note(Party::Node(at % nodes), "clock", None, || format!("set by {by} ms"));
-                self.hosts[at % nodes].clock.ahead += by;
+                let host = &mut self.hosts[at % nodes];
+                host.clock.ahead += by;
+                host.disordered |= host.clock.ahead.unsigned_abs() > 12 * 3_600_000;
             }
             Action::Cut { from, to, both, seconds } => {
                 self.stats.fault(if both { "partition" } else { "one-way partition" });
@@ -254,7 +256,8 @@ impl World {
 
     pub(crate) fn revoke_grant(&mut self, by: usize, peer: Party) {
         let books = &self.hosts[by].books;
-        let Some(grant) = books.grants.iter().find(|entry| entry.peer == peer).and_then(|entry| entry.id.clone()) else {
+        let Some(grant) = books.grants.iter().find(|entry| entry.peer == peer).and_then(|entry| entry.id.clone())
+        else {
             return;
         };
         let command = Command::RevokeGrant { grant: grant.clone() };
@@ -404,7 +407,9 @@ impl World {
     /// near its end, and both know each other, so that rotations can be told.
     fn expected(&self, from: usize, to: usize) -> Option<String> {
         let (there, here) = (Party::Node(from), Party::Node(to));
-        if from == to || !self.knows_now(to, there) || !self.knows_now(from, here) {
+        // A grace period that a wrong clock ends at once leaves peers behind that had not been told: nobody can help them.
+        let lost = |index: usize| self.hosts[index].disordered && self.hosts[index].rotations > 0;
+        if from == to || lost(from) || lost(to) || !self.knows_now(to, there) || !self.knows_now(from, here) {
             return None;
         }
         let books = &self.hosts[to].books;
