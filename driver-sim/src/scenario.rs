@@ -137,7 +137,7 @@ impl Scenario {
             80..83 => Action::RevokeGrant { by, whom: to },
             83..86 => Action::Narrow { by, whom: to, session },
             86..94 => Action::Invite { by, to, sessions, seconds: rng.between(0, 120), twice: rng.chance(300_000) },
-            94..96 => Action::RevokeInvite { by },
+            94..98 => Action::RevokeInvite { by },
             _ => Action::Rotate { by, wait: rng.chance(500_000) },
         };
         self.steps.push(Step { at, what });

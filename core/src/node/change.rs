@@ -169,9 +169,11 @@ impl Node {
                 Change::Grant { command, .. }
                 | Change::Invite { command, .. }
                 | Change::Name { command, .. }
-                | Change::Opened { command, .. }
-                | Change::OwnRotation { command: Some(command), .. } => {
+                | Change::Opened { command, .. } => {
                     self.finish(command, Err(CommandError::LimitReached("max_pending_changes")));
+                }
+                Change::OwnRotation { command: Some(command), .. } => {
+                    self.own_rotation_failed(command, CommandError::LimitReached("max_pending_changes"));
                 }
                 Change::Claim { stream, re, .. } | Change::PeerRotation { stream, re, .. } => {
                     self.refuse(stream, Some(re), None, RejectReason::Crowded, "too many requests at once", now);
@@ -346,12 +348,14 @@ impl Node {
             return;
         };
         self.event(Event::StoreFailed { what: "a change of access".into(), reason: reason.clone() });
-        let failed = Err(CommandError::NotStored(reason));
+        let failed = Err(CommandError::NotStored(reason.clone()));
         match under_way.then {
             Then::Granted { command, .. }
             | Then::Opened { command, .. }
-            | Then::Finish { command: Some(command), .. }
-            | Then::OwnRotated { command: Some(command), .. } => self.finish(command, failed),
+            | Then::Finish { command: Some(command), .. } => self.finish(command, failed),
+            Then::OwnRotated { command: Some(command), .. } => {
+                self.own_rotation_failed(command, CommandError::NotStored(reason));
+            }
             Then::Finish { command: None, .. } | Then::OwnRotated { command: None, .. } => {}
             Then::Claimed { stream, re, .. } => {
                 self.refuse(stream, Some(re), None, RejectReason::Failed, "claim failed", now);

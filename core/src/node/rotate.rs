@@ -38,6 +38,8 @@ struct Notice {
     at: Instant,
     delay: Duration,
     under_way: bool,
+    /// The peer did not take it: it may never have known the old key, so later notices do not wait for this one.
+    refused: bool,
 }
 
 impl Notices {
@@ -79,6 +81,14 @@ impl Node {
         self.tell_peers(now);
     }
 
+    /// There are no new keys after all: nobody waits for the peers to hear of them.
+    pub(super) fn own_rotation_failed(&mut self, command: CommandId, error: CommandError) {
+        if self.notices.waiting.is_some_and(|(waiting, _)| waiting == command) {
+            self.notices.waiting = None;
+        }
+        self.finish(command, Err(error));
+    }
+
     fn finish_rotation(&mut self, command: CommandId) {
         let Some(last) = self.identity.retired.last() else {
             return;
@@ -107,7 +117,7 @@ impl Node {
         for retired in &self.identity.retired {
             if !retired.told.contains(&peer) {
                 let key = (retired.identity.public_key(), peer);
-                let notice = Notice { at: now.mono, delay: FIRST_RETRY, under_way: false };
+                let notice = Notice { at: now.mono, delay: FIRST_RETRY, under_way: false, refused: false };
                 self.notices.pending.entry(key).or_insert(notice);
             }
         }
@@ -195,7 +205,7 @@ impl Node {
             .iter()
             .map(|retired| retired.identity.public_key())
             .take_while(|key| key != old)
-            .any(|key| self.notices.pending.contains_key(&(key, *peer)))
+            .any(|key| self.notices.pending.get(&(key, *peer)).is_some_and(|notice| !notice.refused))
     }
 
     pub(super) fn notice_ended(
@@ -219,6 +229,7 @@ impl Node {
             }
         } else if let Some(notice) = self.notices.pending.get_mut(&(old, peer)) {
             notice.under_way = false;
+            notice.refused |= refused;
             notice.at = now.mono + notice.delay;
             notice.delay = (notice.delay * 2).min(LAST_RETRY);
         }

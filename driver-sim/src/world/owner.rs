@@ -203,6 +203,10 @@ impl World {
     }
 
     pub(crate) fn grant(&mut self, by: usize, to: Party, mask: u8, message_only: bool, seconds: u64) {
+        if !self.knows(by, to) {
+            // Owners give the key that the peer has now.
+            self.hosts[by].contacts.remove(&to);
+        }
         let Some(key) = self.contact(by, to).filter(|_| to != Party::Node(by)) else {
             return;
         };
