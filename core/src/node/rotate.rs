@@ -51,7 +51,7 @@ impl Notices {
 
 impl Node {
     pub(super) fn rotate_keys(&mut self, command: CommandId, reason: RotationReason, wait: Option<Duration>, now: Now) {
-        if self.notices.waiting.is_some() {
+        if self.notices.waiting.is_some() || self.changes.rotate_keys() {
             return self.finish(command, Err(CommandError::LimitReached("one rotation at a time")));
         }
         let old = &self.identity.current;
@@ -61,32 +61,29 @@ impl Node {
         let identity = core::mem::replace(&mut next.current, new);
         let valid_until = now.wall + self.config.rotation_grace;
         next.retired.push(RetiredIdentity { identity, valid_until, reason, statement, told: Default::default() });
-        self.notices.waiting = wait.map(|wait| (command, now.mono + wait));
-        self.change(Change::OwnRotation { command: Some(command), next }, now);
+        let until = wait.map(|wait| now.mono + wait);
+        self.change(Change::OwnRotation { command, until, next }, now);
     }
 
     /// The new keys are stored: listen under them, and tell everybody.
-    pub(super) fn own_rotated(&mut self, command: Option<CommandId>, next: IdentityFile, now: Now) {
-        let old = self.identity.current.public_key();
-        self.identity = next;
-        let new = self.identity.current.public_key();
+    pub(super) fn own_rotated(&mut self, command: CommandId, until: Option<Instant>, next: IdentityFile, now: Now) {
+        let before = core::mem::replace(&mut self.identity, next);
+        let (old, new) = (before.current.public_key(), self.identity.current.public_key());
+        // Who was told of earlier rotations while this one was being stored.
+        for earlier in before.retired {
+            let same = |retired: &&mut RetiredIdentity| retired.identity.public_key() == earlier.identity.public_key();
+            if let Some(retired) = self.identity.retired.iter_mut().find(same) {
+                retired.told.extend(earlier.told);
+            }
+        }
         self.outputs.push_back(Output::Listen { topic: new.topic() });
         self.event(Event::OwnKeyRotated { old, new });
         self.schedule_notices(now);
-        if self.notices.waiting.is_none()
-            && let Some(command) = command
-        {
+        self.notices.waiting = until.map(|until| (command, until));
+        if until.is_none() {
             self.finish_rotation(command);
         }
         self.tell_peers(now);
-    }
-
-    /// There are no new keys after all: nobody waits for the peers to hear of them.
-    pub(super) fn own_rotation_failed(&mut self, command: CommandId, error: CommandError) {
-        if self.notices.waiting.is_some_and(|(waiting, _)| waiting == command) {
-            self.notices.waiting = None;
-        }
-        self.finish(command, Err(error));
     }
 
     fn finish_rotation(&mut self, command: CommandId) {
@@ -99,9 +96,14 @@ impl Node {
             rotated_from: old,
             grace_until: last.valid_until,
             told: last.told.iter().copied().collect(),
-            untold: self.notices.pending.keys().filter(|(of, _)| *of == old).map(|(_, peer)| *peer).collect(),
+            untold: self.untold(&old),
         };
         self.finish(command, Ok(reply));
+    }
+
+    /// The peers that have yet to hear of the successor of a key of ours.
+    pub(super) fn untold(&self, old: &PublicKey) -> Vec<PublicKey> {
+        self.notices.pending.keys().filter(|(of, _)| of == old).map(|(_, peer)| *peer).collect()
     }
 
     /// Plans to tell every peer of every key that is still in its grace period.
@@ -114,8 +116,11 @@ impl Node {
     }
 
     pub(super) fn schedule_notices_for(&mut self, peer: PublicKey, now: Now) {
-        for retired in &self.identity.retired {
-            if !retired.told.contains(&peer) {
+        for (position, retired) in self.identity.retired.iter().enumerate() {
+            // A peer that was added after the rotation knows the new key only.
+            let rotated = self.identity.successor_of(position).rotated_at();
+            let older = self.access.peers.get(&peer).is_some_and(|peer| Some(peer.added) <= rotated);
+            if older && !retired.told.contains(&peer) {
                 let key = (retired.identity.public_key(), peer);
                 let notice = Notice { at: now.mono, delay: FIRST_RETRY, under_way: false, refused: false };
                 self.notices.pending.entry(key).or_insert(notice);
@@ -143,14 +148,6 @@ impl Node {
         }
     }
 
-    /// Whether a peer may know us by our new key only, because we met after the rotation. It still has to be asked: it
-    /// may know the old key from its owner, or from an invite that was claimed under it.
-    fn met_after_rotation(&self, old: &PublicKey, peer: &PublicKey) -> bool {
-        let position = self.identity.retired.iter().position(|retired| retired.identity.public_key() == *old);
-        let rotated = position.and_then(|position| self.identity.successor_of(position).rotated_at());
-        self.access.peers.get(peer).is_none_or(|peer| rotated.is_none_or(|rotated| peer.added > rotated))
-    }
-
     /// A peer has just been heard: if it does not know our new key yet, now is the time.
     pub(super) fn peer_is_back(&mut self, peer: PublicKey, now: Now) {
         let peer = self.acting(peer, now);
@@ -161,13 +158,36 @@ impl Node {
         }
     }
 
+    /// Plans to tell a peer that knows us by this key of every key that came after it.
+    pub(super) fn known_by(&mut self, local: PublicKey, peer: PublicKey, now: Now) {
+        let peer = self.acting(peer, now);
+        if self.access.peers.get(&peer).is_none_or(|peer| peer.revoked.is_some()) {
+            return;
+        }
+        let since = self.identity.retired.iter().skip_while(|retired| retired.identity.public_key() != local);
+        for retired in since.filter(|retired| !retired.told.contains(&peer)) {
+            let notice = Notice { at: now.mono, delay: FIRST_RETRY, under_way: false, refused: false };
+            self.notices.pending.entry((retired.identity.public_key(), peer)).or_insert(notice);
+        }
+    }
+
+    /// When the next peer is to be told, or a command stops waiting for that.
+    pub(super) fn notice_timeout(&self) -> Option<Instant> {
+        let pending = self.notices.pending.iter();
+        let next = pending.filter(|((old, peer), notice)| !notice.under_way && !self.notice_before(old, peer));
+        let waiting = self.notices.waiting.as_ref().map(|(_, until)| *until);
+        next.map(|(_, notice)| notice.at).chain(waiting).min()
+    }
+
     /// Tells the peers whose time has come; a peer hears of our keys in their order.
     pub(super) fn tell_peers(&mut self, now: Now) {
-        let mut due: Vec<(PublicKey, PublicKey)> = Vec::new();
-        for ((old, peer), notice) in &self.notices.pending {
-            let busy = notice.under_way || due.iter().any(|(_, other)| other == peer);
-            if !busy && notice.at <= now.mono && !self.notice_before(old, peer) {
-                due.push((*old, *peer));
+        let waiting = self.notices.pending.iter().filter(|(_, notice)| !notice.under_way && notice.at <= now.mono);
+        let (due, too_early): (Vec<_>, Vec<_>) =
+            waiting.map(|(key, _)| *key).partition(|(old, peer)| !self.notice_before(old, peer));
+        for key in too_early {
+            // Its turn comes when the peer has heard of the key before; until then it must not keep us awake.
+            if let Some(notice) = self.notices.pending.get_mut(&key) {
+                notice.at = now.mono + notice.delay;
             }
         }
         for (old, peer) in due {
@@ -184,18 +204,6 @@ impl Node {
             let what = What::Notice { old, statement };
             self.request(Request { local, target: peer, what, deadline, sent: None }, now);
         }
-    }
-
-    /// When the next peer is to be told, or a command stops waiting. What has to wait for an earlier notice needs no
-    /// timer of its own.
-    pub(super) fn notices_timeout(&self) -> Option<Instant> {
-        let next = self
-            .notices
-            .pending
-            .iter()
-            .filter(|((old, peer), notice)| !notice.under_way && !self.notice_before(old, peer));
-        let waiting = self.notices.waiting.as_ref().map(|(_, until)| *until);
-        next.map(|(_, notice)| notice.at).chain(waiting).min()
     }
 
     /// Whether this peer has yet to hear of a rotation before that of `old`.
@@ -216,20 +224,17 @@ impl Node {
         now: Now,
     ) {
         let peer = self.acting(peer, now);
-        let refused = matches!(result, Err(CommandError::Rejected { .. }));
-        let told = result.is_ok() || refused && self.met_after_rotation(&old, &peer);
-        if told {
+        if result.is_ok() {
             self.notices.pending.remove(&(old, peer));
             if let Some(retired) = self.identity.retired.iter_mut().find(|r| r.identity.public_key() == old) {
                 retired.told.insert(peer);
             }
             self.store_identity();
-            if result.is_ok() {
-                self.event(Event::RotationTold { peer });
-            }
+            self.event(Event::RotationTold { peer });
+            self.peer_is_back(peer, now);
         } else if let Some(notice) = self.notices.pending.get_mut(&(old, peer)) {
             notice.under_way = false;
-            notice.refused |= refused;
+            notice.refused |= matches!(result, Err(CommandError::Rejected { .. }));
             notice.at = now.mono + notice.delay;
             notice.delay = (notice.delay * 2).min(LAST_RETRY);
         }
@@ -241,7 +246,10 @@ impl Node {
         let Some((command, until)) = self.notices.waiting else {
             return;
         };
-        let busy = self.notices.pending.values().any(|notice| notice.under_way || notice.at <= now.mono);
+        let busy =
+            self.notices.pending.iter().any(|((old, peer), notice)| {
+                notice.under_way || notice.at <= now.mono && !self.notice_before(old, peer)
+            });
         if !busy || until <= now.mono {
             self.notices.waiting = None;
             self.finish_rotation(command);
@@ -333,8 +341,13 @@ impl Node {
         self.store_identity();
     }
 
-    /// Stores the identity as it is; nothing waits for it.
+    /// Stores the identity as it is; nothing waits for it. While new keys are on their way to the disk it waits for them,
+    /// so that it does not take their place.
     pub(super) fn store_identity(&mut self) {
+        self.identity_unsaved = self.changes.rotate_keys();
+        if self.identity_unsaved {
+            return;
+        }
         let write = DocumentWrite::Replace(self.identity.to_json());
         self.store(Document::Identity, write, AfterWrite::Nothing(Document::Identity));
     }

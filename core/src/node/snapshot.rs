@@ -45,6 +45,8 @@ pub struct GraceKey {
     pub reason: RotationReason,
     /// Peers that know its successor.
     pub told: Vec<PublicKey>,
+    /// Peers that knew it and have yet to hear of its successor.
+    pub untold: Vec<PublicKey>,
 }
 
 /// A stream with a channel.
@@ -126,6 +128,7 @@ impl Node {
             until: retired.valid_until,
             reason: retired.reason,
             told: retired.told.iter().copied().collect(),
+            untold: self.untold(&retired.identity.public_key()),
         });
         let streams = self.streams.iter().filter_map(|(id, stream)| {
             let channel = stream.channel()?;

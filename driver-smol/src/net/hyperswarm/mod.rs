@@ -7,6 +7,7 @@
 mod announce;
 mod armed;
 mod carry;
+mod check;
 mod connect;
 mod dht;
 mod dial;
@@ -27,6 +28,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_compat::CompatExt as _;
 use peeroxide_dht::holepuncher::Holepuncher;
 use peeroxide_dht::hyperdht::DEFAULT_BOOTSTRAP;
+use peeroxide_dht::hyperdht_messages::{FIREWALL_CONSISTENT, FIREWALL_RANDOM};
 use peeroxide_dht::messages::Ipv4Peer;
 use smol::channel::{Receiver, Sender, bounded};
 use tokio::runtime::Handle;
@@ -34,10 +36,12 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 
 use self::announce::{Listener, Progress, announce};
+pub use self::check::{NatKind, NetCheck};
 use self::dht::Dht;
+use self::nat::Nat;
 use self::punch::Turns;
 use self::rpc::{RpcSocket, peer};
-use super::{Dial, Incoming, NetError, Network, RemoteKey, Task, Topic};
+use super::{Dial, Incoming, NatKind, NetError, Network, RemoteKey, Surroundings, Task, Topic};
 
 /// Nodes that may be asked about our NAT.
 const NAT_NODES: usize = 12;
@@ -99,6 +103,17 @@ impl Shared {
         listeners.values().any(|listener| listener.keys.public_key == *key)
     }
 
+    fn nat_kind(&self, nat: &Nat) -> NatKind {
+        let own = self.local_addresses(self.dht.socket.port());
+        let is_own = |seen: &SocketAddrV4| own.iter().any(|own| *own == peer(*seen));
+        match nat.firewall {
+            FIREWALL_CONSISTENT if nat.addresses.iter().any(is_own) => NatKind::Open,
+            FIREWALL_CONSISTENT => NatKind::Consistent,
+            FIREWALL_RANDOM => NatKind::Random,
+            _ => NatKind::Unknown,
+        }
+    }
+
     /// Where we are on our own network, with this port.
     fn local_addresses(&self, port: u16) -> Vec<Ipv4Peer> {
         if self.host.is_unspecified() {
@@ -136,6 +151,15 @@ impl Hyperswarm {
         }
         .compat()
         .await
+    }
+
+    /// Looks how the network looks from here.
+    ///
+    /// # Errors
+    /// [`NetError::Unreachable`] if no node of the DHT answers, [`NetError::Bind`] if there is no socket to look with.
+    pub async fn check(&self) -> Result<NetCheck, NetError> {
+        let check = self.runtime.spawn(check::check(self.shared.clone()));
+        check.await.unwrap_or(Err(NetError::Closed))
     }
 
     fn start_listening(&self, topic: Topic) -> Listening {
@@ -183,6 +207,21 @@ impl Network for Hyperswarm {
     fn accept(&self) -> Task<Option<Incoming>> {
         let accepted = self.accepted.clone();
         Box::pin(async move { accepted.recv().await.ok() })
+    }
+
+    fn surroundings(&self) -> Task<Surroundings> {
+        let shared = self.shared.clone();
+        let looking = self.runtime.spawn(async move {
+            let nodes = shared.dht.known(usize::MAX).len();
+            let mut nat = nat::sample(&shared.dht.socket, shared.dht.known(NAT_NODES));
+            let nat = nat::settled(&mut nat).await;
+            Surroundings {
+                nodes,
+                nat: shared.nat_kind(&nat),
+                addresses: nat.addresses.into_iter().map(Into::into).collect(),
+            }
+        });
+        Box::pin(async move { looking.await.unwrap_or_default() })
     }
 
     fn close(&self) -> Task<()> {

@@ -72,7 +72,7 @@ impl Patience {
     /// For questions that the next node can answer as well.
     pub(super) const SHORT: Self = Self { attempts: 2, each: Duration::from_millis(1000) };
     /// For what only this node can do.
-    pub(super) const LONG: Self = Self { attempts: 3, each: Duration::from_millis(1500) };
+    pub(super) const LONG: Self = Self { attempts: 4, each: Duration::from_millis(1000) };
 }
 
 /// No usable answer came.
