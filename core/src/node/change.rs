@@ -342,8 +342,8 @@ impl Node {
                 next.grants.rekey(&statement.old, &statement.new);
                 Ok(Then::PeerRotated { stream, re, statement, until })
             }
-            // Told before: the peer did not hear our acknowledgement.
-            Ok(RotateOutcome::AlreadyDone) => {
+            // Told before: the peer did not hear our acknowledgement, or a crash let it forget that it did.
+            Ok(RotateOutcome::AlreadyDone) | Err(RotateRefused::Superseded { .. }) => {
                 self.acknowledge(stream, re, now);
                 Err(Refusal::Answered)
             }
@@ -413,6 +413,8 @@ impl Node {
                     return self.finish(command, Err(CommandError::Cancelled));
                 }
                 self.grant_created(&grant);
+                // A peer that had been turned away missed what was told to the others.
+                self.schedule_notices_for(grant.peer, now);
                 self.finish(command, Ok(Reply::Granted(grant)));
             }
             Then::Finish { command: Some(command), reply } => self.finish(command, reply),
@@ -432,6 +434,7 @@ impl Node {
             Then::PeerRotated { stream, re, statement, until } => {
                 let (old, new, reason) = (statement.old, statement.new, statement.reason);
                 self.event(Event::KeyRotated { old, new, reason, grace_until: until });
+                self.move_notices(&old, new, now);
                 self.acknowledge(stream, re, now);
             }
             Then::Opened { command, local, peer, sessions, capabilities } => {
