@@ -171,13 +171,13 @@ fn a_peers_rotation_is_acknowledged_when_it_is_durable() {
         let line = channel.rotation(&world, &old, &statement);
         channel.send(&mut world, &line);
         assert!(channel.received(&mut world).is_empty());
-        assert_eq!(world.let_through(A), "peers.json");
+        assert_eq!(world.let_through(A), "access.json");
         assert!(channel.received(&mut world).is_empty());
         let (kind, key) = if fails {
-            assert_eq!(world.fail_held(A), "access.json");
+            assert_eq!(world.fail_held(A), "peers.json");
             ("reject", old.key())
         } else {
-            assert_eq!(world.let_through(A), "access.json");
+            assert_eq!(world.let_through(A), "peers.json");
             ("ack", new.key())
         };
         assert_eq!(channel.received(&mut world)[0]["type"], kind);
@@ -440,6 +440,30 @@ fn after_a_crash_at_any_step_a_claim_can_be_repeated_or_has_been_acknowledged() 
         let kind = channel.send(&mut world, &again)[0]["type"].clone();
         assert_eq!(kind, if steps == 2 { "reject" } else { "ack" }, "step {steps}");
         assert_eq!(world.hosts[A].node.snapshot().grants.len(), 1, "step {steps}");
+    }
+}
+
+#[test]
+fn after_a_crash_at_any_step_a_peers_rotation_can_be_told_again() {
+    let (old, new) = (Original::made(40), Original::made(41));
+    for steps in 0..=2 {
+        let mut world = with_peer(&old);
+        let statement = old.statement(&new, "scheduled", world.now.wall.as_millis(), 3_600_000);
+        let mut channel = Channel::dial(&mut world, A, &new, 7);
+        hold(&mut world);
+        let line = channel.rotation(&world, &old, &statement);
+        channel.send(&mut world, &line);
+        for _ in 0..steps {
+            world.let_through(A);
+        }
+        assert_eq!(channel.received(&mut world).len(), usize::from(steps == 2), "step {steps}");
+        world.hosts[A].holds_writes = false;
+        world.restart(A, Config::default());
+        let mut channel = Channel::dial(&mut world, A, &new, 7);
+        let line = channel.rotation(&world, &old, &statement);
+        assert_eq!(channel.send(&mut world, &line)[0]["type"], "ack", "step {steps}");
+        let line = channel.log(&world, "main", "new key");
+        assert_eq!(channel.send(&mut world, &line)[0]["type"], "ack", "step {steps}");
     }
 }
 
