@@ -84,10 +84,10 @@ impl Running {
         self.stdout.recv_timeout(limit).ok()
     }
 
-    /// Sends SIGTERM.
-    pub(crate) fn terminate(&self) {
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.child);
-        kill_process(pid, Signal::TERM).unwrap_or_else(|e| panic!("{}: {e}", self.name));
+        kill_process(pid, signal).unwrap_or_else(|e| panic!("{}: {e}", self.name));
     }
 
     /// Waits for its end, at most `limit`, and returns its exit code.

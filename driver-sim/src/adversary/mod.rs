@@ -1,7 +1,6 @@
 //! The attacker. Mallory sees every byte, stands in the middle of streams, runs peers with valid keys and holds stolen
 //! ones. Every attack has a name and runs from the seed like everything else.
 
-
 use wopr_p2p_core::identity::Identity;
 use wopr_p2p_core::keys::{PublicKey, Topic};
 use wopr_p2p_core::time::WallTime;
