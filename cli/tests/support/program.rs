@@ -119,8 +119,10 @@ pub(crate) fn kill(pid: u64) {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).unwrap_or_else(|| panic!("{pid} is no process"));
     kill_process(pid, Signal::KILL).unwrap_or_else(|e| panic!("{pid:?} cannot be killed: {e}"));
     let deadline = Instant::now() + Duration::from_secs(10);
-    let stat = format!("/proc/{}/stat", pid.as_raw_nonzero());
-    while fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z ")) {
+    let folder = format!("/proc/{}", pid.as_raw_nonzero());
+    // Nobody may be there to reap it. Its sockets close with the last of its threads.
+    let threads = || fs::read_dir(format!("{folder}/task")).map_or(0, Iterator::count);
+    while fs::read_to_string(format!("{folder}/stat")).is_ok_and(|stat| !stat.contains(") Z ") || threads() > 1) {
         assert!(Instant::now() < deadline, "{pid:?} was killed and lives");
         thread::yield_now();
     }
