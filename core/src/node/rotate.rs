@@ -171,7 +171,8 @@ impl Node {
         }
     }
 
-    /// When the next peer is to be told, or a command stops waiting for that.
+    /// When the next peer is to be told, or a command stops waiting for that. A notice that has to wait for an earlier
+    /// one keeps nobody awake.
     pub(super) fn notice_timeout(&self) -> Option<Instant> {
         let pending = self.notices.pending.iter();
         let next = pending.filter(|((old, peer), notice)| !notice.under_way && !self.notice_before(old, peer));
@@ -196,15 +197,13 @@ impl Node {
 
     /// Tells the peers whose time has come; a peer hears of our keys in their order.
     pub(super) fn tell_peers(&mut self, now: Now) {
-        let waiting = self.notices.pending.iter().filter(|(_, notice)| !notice.under_way && notice.at <= now.mono);
-        let (due, too_early): (Vec<_>, Vec<_>) =
-            waiting.map(|(key, _)| *key).partition(|(old, peer)| !self.notice_before(old, peer));
-        for key in too_early {
-            // Its turn comes when the peer has heard of the key before; until then it must not keep us awake.
-            if let Some(notice) = self.notices.pending.get_mut(&key) {
-                notice.at = now.mono + notice.delay;
-            }
-        }
+        let pending = self.notices.pending.iter();
+        let due: Vec<_> = pending
+            .filter(|((old, peer), notice)| {
+                !notice.under_way && notice.at <= now.mono && !self.notice_before(old, peer)
+            })
+            .map(|(key, _)| *key)
+            .collect();
         for (old, peer) in due {
             let Some(position) = self.identity.retired.iter().position(|r| r.identity.public_key() == old) else {
                 self.notices.pending.remove(&(old, peer));
@@ -246,7 +245,6 @@ impl Node {
             }
             self.store_identity();
             self.event(Event::RotationTold { peer });
-            self.peer_is_back(peer, now);
         } else if let Some(notice) = self.notices.pending.get_mut(&(old, peer)) {
             notice.under_way = false;
             notice.refused |= matches!(result, Err(CommandError::Rejected { .. }));
