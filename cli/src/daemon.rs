@@ -12,13 +12,13 @@ mod server;
 mod status;
 
 use std::io::Read as _;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use smol::{Timer, future};
 use wopr_p2p_core::Event;
 use wopr_p2p_smol::home::Home;
 
+pub(crate) use self::events::show as show_event;
 pub(crate) use self::lifecycle::{restart, start, status, stop};
 pub(crate) use self::server::{run, signals, until_asked};
 use crate::args::NodeCommand;
@@ -42,10 +42,11 @@ const MAX_STDIN: u64 = 8 << 20;
 /// Why it was not done.
 pub(crate) async fn perform(
     home: &Home,
-    command: NodeCommand,
-    words: Vec<String>,
+    mut command: NodeCommand,
+    mut words: Vec<String>,
     out: Output,
 ) -> Result<Shown, Failure> {
+    command.join_chain(&mut words, std::env::var("WOPR_CHAIN").ok())?;
     let stdin = if command.wants_stdin() { Some(read_stdin()?) } else { None };
     let waiting = out.waiting(command.waiting_for());
     let started = Instant::now();
@@ -72,12 +73,6 @@ pub(crate) async fn perform(
     }
 }
 
-/// The log files of a home's daemon, the older one first; neither need exist.
-pub(crate) fn logs(home: &Home) -> [PathBuf; 2] {
-    let log = detached::log_path(home);
-    [log.with_extension("log.1"), log]
-}
-
 /// `events --follow`: prints what happens in the daemon's node until one of us is ended.
 ///
 /// # Errors
@@ -93,8 +88,8 @@ pub(crate) async fn follow(home: &Home, words: Vec<String>, out: Output) -> Resu
 /// Says on the way that the peer was found. Never ends before the command does.
 async fn tell_connected(node: &Node, waiting: &Waiting, text: &'static str) -> Result<Shown, Failure> {
     let happening = node.events().await;
-    while let Ok(event) = happening.recv().await {
-        if matches!(event, Event::PeerConnected { dialled: true, .. }) {
+    while let Ok(happened) = happening.recv().await {
+        if matches!(happened.event, Some(Event::PeerConnected { dialled: true, .. })) {
             waiting.now_for(text);
         }
     }

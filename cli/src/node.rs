@@ -7,9 +7,10 @@ use wopr_p2p_core::keys::PublicKey;
 use wopr_p2p_core::node::Snapshot;
 use wopr_p2p_core::rate::{Limit, Standing};
 use wopr_p2p_core::time::WallTime;
-use wopr_p2p_core::{Command, CommandError, Event, Reply};
+use wopr_p2p_core::{Command, CommandError, Reply};
 use wopr_p2p_smol::clock::Clock;
 use wopr_p2p_smol::driver::{Driver, Options};
+use wopr_p2p_smol::event_log::Happened;
 use wopr_p2p_smol::handler::{Handler, Handlers};
 use wopr_p2p_smol::home::{Home, HomeError};
 use wopr_p2p_smol::net::{Hyperswarm, HyperswarmConfig, NetError, Network, Offline, Surroundings};
@@ -73,8 +74,11 @@ impl Node {
             HomeError::Locked { .. } => OpenError::Busy(Failure::new(Exit::Rejected, error.to_string(), "")),
             error => OpenError::Failed(Failure::invalid(error.to_string(), "")),
         })?;
+        let mut core = core_config(config);
+        // A node that runs for one command does that, and leaves the rest to the daemon.
+        core.outbox.background = reach == Reach::BothWays;
         let options = Options {
-            config: core_config(config),
+            config: core,
             network: network(config, reach).await?,
             handlers: handlers(config, home)?,
             listen: reach == Reach::BothWays,
@@ -113,7 +117,7 @@ impl Node {
     }
 
     /// What happens from now on.
-    pub(crate) async fn events(&self) -> Receiver<Event> {
+    pub(crate) async fn events(&self) -> Receiver<Happened> {
         self.driver.events().await
     }
 

@@ -3,6 +3,8 @@
 use core::fmt;
 use core::time::Duration;
 
+use crate::chain::Chain;
+use crate::outbox::OutboxConfig;
 use crate::rate::RateConfig;
 use crate::replay::ReplayConfig;
 
@@ -52,6 +54,10 @@ pub struct Config {
     pub max_peers: usize,
     /// The most invites remembered.
     pub max_invites: usize,
+    /// The most questions in a chain, from the first asker to us: 1 to [`Chain::MAX_LEN`](crate::chain::Chain::MAX_LEN).
+    pub max_chain: usize,
+    /// Messages that wait for their peers.
+    pub outbox: OutboxConfig,
 }
 
 impl Config {
@@ -99,7 +105,10 @@ impl Config {
         if self.dial_attempts == 0 {
             return Err(ConfigError { field: "dial_attempts", accepted: "at least 1" });
         }
-        Ok(())
+        if !(1..=Chain::MAX_LEN).contains(&self.max_chain) {
+            return Err(ConfigError { field: "max_chain", accepted: "1 to 16" });
+        }
+        self.outbox.validate()
     }
 }
 
@@ -126,6 +135,8 @@ impl Default for Config {
             max_grants: 100_000,
             max_peers: 10_000,
             max_invites: 10_000,
+            max_chain: 8,
+            outbox: OutboxConfig::default(),
         }
     }
 }

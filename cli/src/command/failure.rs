@@ -66,6 +66,9 @@ const fn exit(error: &CommandError) -> Exit {
         | CommandError::BadAnswer(_)
         | CommandError::NotStored(_)
         | CommandError::LimitReached(_)
+        | CommandError::Loop(_)
+        | CommandError::ChainTooLong(_)
+        | CommandError::Expired
         | CommandError::Cancelled => Exit::Rejected,
         CommandError::Unresolved(_)
         | CommandError::NotAdded(_)
@@ -78,6 +81,7 @@ const fn exit(error: &CommandError) -> Exit {
         | CommandError::InviteForAnother(_)
         | CommandError::OwnInvite
         | CommandError::NoSuchGrant
+        | CommandError::NoSuchMessage
         | CommandError::NotRevoked(_)
         | CommandError::PayloadTooLarge { .. } => Exit::Invalid,
     }
@@ -103,7 +107,7 @@ fn with_peer(error: &CommandError, peer: &str, about: &About) -> (String, String
     let (message, next) = match error {
         CommandError::PeerOffline(_) => (
             format!("{peer} cannot be reached"),
-            "it must be running (`wopr daemon run` there); a slow network may need a longer --timeout".to_owned(),
+            "it must be running (`wopr daemon start` there); a slow network may need a longer --timeout".to_owned(),
         ),
         CommandError::NoAnswer(_) => (
             format!("{peer} took the request but did not answer in time; it may have acted on it"),
@@ -166,6 +170,9 @@ fn alone(error: &CommandError) -> (String, &'static str) {
         CommandError::BadKey(_) => "ask the peer for the output of `wopr p2p identity --export`",
         CommandError::BadAccess(_) => "correct the sessions or capabilities",
         CommandError::NoSuchGrant => "`wopr p2p grants` lists those in force",
+        CommandError::NoSuchMessage => "`wopr p2p outbox list` lists those that wait",
+        CommandError::Loop(_) => "answer the question without asking whoever waits for it",
+        CommandError::ChainTooLong(_) => "answer the question without asking further peers",
         CommandError::LimitReached(_) => "try again when less is under way",
         CommandError::NotStored(_) => "check that there is space on the disk and that the home can be written",
         CommandError::Cancelled => "the node stopped meanwhile: try again",

@@ -69,6 +69,14 @@ pub enum CommandError {
     /// It could not be stored: the reason. Nothing was changed, unless access was taken away: that holds until the
     /// node restarts.
     NotStored(String),
+    /// The peer waits for the answer to the question that this command is part of: it would ask itself.
+    Loop(PublicKey),
+    /// The question is part of a chain that is as long as a chain may be: so many questions.
+    ChainTooLong(usize),
+    /// No message with this id waits.
+    NoSuchMessage,
+    /// The message has waited as long as it was to.
+    Expired,
     /// The owner stopped waiting.
     Cancelled,
 }
@@ -101,6 +109,12 @@ impl fmt::Display for CommandError {
             Self::Rejected { peer, reason } => write!(f, "{} refused: {reason}", peer.short_id()),
             Self::BadAnswer(peer) => write!(f, "the answer of {} cannot be read", peer.short_id()),
             Self::NotStored(reason) => write!(f, "it could not be stored: {reason}"),
+            Self::Loop(peer) => {
+                write!(f, "{} waits for the answer to this very question: it cannot be asked", peer.short_id())
+            }
+            Self::ChainTooLong(limit) => write!(f, "a chain of questions has {limit} questions at most"),
+            Self::NoSuchMessage => f.write_str("no message with this id waits"),
+            Self::Expired => f.write_str("the message has waited for too long"),
             Self::Cancelled => f.write_str("cancelled"),
         }
     }

@@ -13,9 +13,10 @@ use super::{
     WriteFailed, WriteId,
 };
 use crate::access::SessionName;
+use crate::chain::Chain;
 use crate::event::{Event, RejectReason};
 use crate::keys::{EncryptKey, Nonce, PublicKey};
-use crate::message::{Ack, Body, RequestId, Response};
+use crate::message::{Ack, Body, Once, RequestId, Response};
 use crate::time::Now;
 
 /// A text on its way into a session.
@@ -32,12 +33,17 @@ pub(super) struct Delivery {
 /// What is to be done with a delivered text.
 pub(super) enum Kind {
     /// Store it.
-    Log,
+    Log {
+        /// What tells a repetition from a new message.
+        once: Option<Once>,
+    },
     /// Store it, ask the session's AI, send the answer.
     Inject {
         request: RequestId,
         /// The asker's static key, for a protocol 1 answer.
         encrypt_key: EncryptKey,
+        /// Who waits for the answer.
+        chain: Chain,
     },
 }
 
@@ -45,7 +51,7 @@ impl Kind {
     /// The original's words for "it did not work".
     pub(super) const fn failure(&self) -> &'static str {
         match self {
-            Self::Log => "log failed",
+            Self::Log { .. } => "log failed",
             Self::Inject { .. } => "inject failed",
         }
     }
@@ -73,11 +79,12 @@ impl Node {
             return self.refuse_delivery(&delivery, RejectReason::Unauthorized, now);
         }
         let kind = match delivery.kind {
-            Kind::Log => EntryKind::Message,
+            Kind::Log { .. } => EntryKind::Message,
             Kind::Inject { .. } => EntryKind::Question,
         };
         let from = self.display_name(&delivery.peer);
-        let entry = SessionEntry { at: now.wall, from, kind, content: delivery.text.clone(), peer: delivery.peer };
+        let (content, peer, once) = (delivery.text.clone(), delivery.peer, self.look_for(&delivery));
+        let entry = SessionEntry { at: now.wall, from, kind, content, peer, once };
         self.record(delivery.session.clone(), entry, AfterWrite::Record(delivery));
     }
 
@@ -88,9 +95,11 @@ impl Node {
             return self.delivery_failed(&delivery, &session, reason, now);
         }
         let (peer, session) = (delivery.peer, delivery.session.clone());
-        self.event(Event::MessageDelivered { peer, session });
+        if self.note_delivered(&delivery) {
+            self.event(Event::MessageDelivered { peer, session });
+        }
         match delivery.kind {
-            Kind::Log => {
+            Kind::Log { .. } => {
                 self.served(delivery.stream);
                 let session = Some(delivery.session);
                 self.answer(
@@ -120,7 +129,7 @@ impl Node {
         if !self.streams.contains_key(&delivery.stream) {
             return;
         }
-        let Some(trust) = self.trust(&delivery, now) else {
+        let (Some(trust), Kind::Inject { chain, .. }) = (self.trust(&delivery, now), &delivery.kind) else {
             return self.refuse_delivery(&delivery, RejectReason::Unauthorized, now);
         };
         let question = Question {
@@ -130,6 +139,7 @@ impl Node {
             peer_name: self.access.peers.get(&delivery.peer).and_then(|peer| peer.name.clone()),
             capabilities: self.access.grants.capabilities(&delivery.peer, &delivery.session, now.wall),
             trust,
+            chain: chain.clone(),
         };
         let id = AskId(self.next_id());
         self.asks.insert(id, delivery);
@@ -154,6 +164,7 @@ impl Node {
             kind: EntryKind::Answer,
             content: answer.clone(),
             peer: delivery.peer,
+            once: None,
         };
         self.record(delivery.session.clone(), entry, AfterWrite::Answer(delivery, answer));
     }
@@ -174,7 +185,7 @@ impl Node {
         if !self.authorised(&delivery.peer, &delivery.session, &delivery.kind, now) {
             return self.refuse_delivery(&delivery, RejectReason::Unauthorized, now);
         }
-        let Kind::Inject { request, encrypt_key } = &delivery.kind else {
+        let Kind::Inject { request, encrypt_key, .. } = &delivery.kind else {
             return;
         };
         let Some(channel) = self.streams.get(&delivery.stream).and_then(|stream| stream.channel()) else {
@@ -230,7 +241,7 @@ impl Node {
         self.refuse(delivery.stream, Some(delivery.nonce), Some(delivery.session.clone()), reason, words, now);
     }
 
-    fn served(&mut self, stream: StreamId) {
+    pub(super) fn served(&mut self, stream: StreamId) {
         if let Some(stream) = self.streams.get_mut(&stream) {
             stream.serving = stream.serving.saturating_sub(1);
         }

@@ -9,7 +9,10 @@ mod command;
 mod command_error;
 mod deliver;
 mod dial;
+mod entry;
 mod io;
+mod once;
+mod outbox;
 mod request;
 mod rotate;
 mod serve;
@@ -23,11 +26,14 @@ use alloc::vec::Vec;
 use zeroize::Zeroizing;
 
 pub use self::command_error::CommandError;
+pub use self::entry::{EntryKind, Question, SessionEntry};
 pub use self::io::{
-    AskFailed, AskId, Command, CommandId, DialEnd, DialId, Document, DocumentWrite, EntryKind, Input, Output, Question,
-    Reply, SessionEntry, StreamId, StreamOrigin, TransportKey, WriteFailed, WriteId,
+    AskFailed, AskId, Command, CommandId, DialEnd, DialId, Document, DocumentWrite, Input, Output, Reply, StreamId,
+    StreamOrigin, TransportKey, WriteFailed, WriteId,
 };
-pub use self::snapshot::{GraceKey, Snapshot, StreamInfo};
+pub use self::once::OnceOnly;
+pub use self::outbox::Waiting;
+pub use self::snapshot::{GraceKey, Load, Snapshot, StreamInfo};
 pub use self::timer::TimeoutReason;
 
 use self::change::{Access, Changes};
@@ -39,6 +45,7 @@ use crate::config::{Config, ConfigError};
 use crate::error::StateError;
 use crate::event::Event;
 use crate::identity::{Identity, IdentityFile};
+use crate::outbox::Outbox;
 use crate::rate::RateLimiter;
 use crate::replay::ReplayWindow;
 use crate::rng::Rng;
@@ -57,6 +64,8 @@ pub struct Stored {
     pub limits: Option<Vec<u8>>,
     /// `replay.log`.
     pub replay: Option<Vec<u8>>,
+    /// `outbox.jsonl`.
+    pub outbox: Option<Vec<u8>>,
 }
 
 /// Why a node cannot start.
@@ -102,6 +111,8 @@ pub struct Node {
     writes: BTreeMap<WriteId, AfterWrite>,
     asks: BTreeMap<AskId, Delivery>,
     notices: rotate::Notices,
+    outgoing: outbox::Outgoing,
+    delivered: once::Delivered,
     outputs: VecDeque<Output>,
     last_id: u64,
 }
@@ -116,6 +127,8 @@ enum AfterWrite {
     Record(Delivery),
     /// An AI's answer in its session's file: send it.
     Answer(Delivery, alloc::string::String),
+    /// A line about a message that waits for a peer.
+    Outbox(outbox::AfterLine),
     /// Nothing waits for it.
     Nothing(Document),
 }
@@ -145,6 +158,8 @@ impl Node {
             Some(journal) => ReplayWindow::load(config.replay, &journal, now.wall),
             None => ReplayWindow::new(config.replay),
         };
+        let waiting = Outbox::load(stored.outbox.as_deref().unwrap_or_default());
+        let outgoing = outbox::Outgoing::new(waiting.map_err(damaged(Document::Outbox))?, now);
         let mut node = Self {
             config,
             rng,
@@ -164,12 +179,15 @@ impl Node {
             writes: BTreeMap::new(),
             asks: BTreeMap::new(),
             notices: rotate::Notices::default(),
+            outgoing,
+            delivered: once::Delivered::default(),
             outputs: VecDeque::new(),
             last_id: 0,
         };
         if fresh {
             node.store_identity();
         }
+        node.mend_rotations(now);
         node.retire_expired(now);
         node.listen();
         node.schedule_notices(now);
@@ -202,6 +220,7 @@ impl Node {
             Some(AfterWrite::Journal(delivery)) => self.journal_written(delivery, result, now),
             Some(AfterWrite::Record(delivery)) => self.record_written(delivery, result, now),
             Some(AfterWrite::Answer(delivery, answer)) => self.answer_written(delivery, &answer, result, now),
+            Some(AfterWrite::Outbox(after)) => self.outbox_written(&after, result, now),
             Some(AfterWrite::Nothing(document)) => {
                 if let Err(WriteFailed { reason }) = result {
                     self.journal_failed |= document == Document::Replay;

@@ -28,6 +28,8 @@ pub enum TimeoutReason {
     Dial,
     /// A peer is told of our new key.
     Notice,
+    /// A message that waits is tried again, or its command has waited long enough.
+    Outbox,
     /// Counters are stored.
     Limits,
     /// Expiries are looked at.
@@ -42,9 +44,10 @@ impl Node {
         let requests = self.requests.values().map(|request| (request.deadline, TimeoutReason::Request));
         let dials = self.dials.values().filter_map(|dial| dial.timeout().map(|at| (at, TimeoutReason::Dial)));
         let notices = self.notice_timeout().map(|at| (at, TimeoutReason::Notice));
+        let outbox = self.outgoing.timeout().map(|at| (at, TimeoutReason::Outbox));
         let limits = self.limits_dirty.then(|| (self.limits_saved + SAVE_LIMITS_EVERY, TimeoutReason::Limits));
         let expiry = (self.expiries_seen + LOOK_AT_WALL_CLOCK_EVERY, TimeoutReason::Expiry);
-        streams.chain(requests).chain(dials).chain(notices).chain(limits).chain([expiry]).min()
+        streams.chain(requests).chain(dials).chain(notices).chain(outbox).chain(limits).chain([expiry]).min()
     }
 
     /// Does what the clock demands. Calling it early or often does no harm.
@@ -54,11 +57,13 @@ impl Node {
         self.retry_dials(now);
         self.tell_peers(now);
         self.end_waiting(now);
+        self.expire_outbox(now);
         if self.limits_dirty && self.limits_saved + SAVE_LIMITS_EVERY <= now.mono {
             self.save_limits(now);
         }
         if self.expiries_seen + LOOK_AT_WALL_CLOCK_EVERY <= now.mono {
             self.expiries_seen = now.mono;
+            self.mend_rotations(now);
             self.retire_expired(now);
             self.prune_access(now);
             if self.identity_unsaved {

@@ -87,7 +87,7 @@ fn the_same_handshake_gets_the_same_answer_and_a_changed_one_none() {
 
         let mut changed = noise.clone();
         changed[40] ^= 1;
-        let once = Patience { attempts: 1, each: Duration::from_millis(100) };
+        let once = Patience { first: Duration::from_millis(100), total: Duration::from_millis(100) };
         assert!(asker.request(main, call(listener.target, changed), once).await.is_err());
         let unknown = call([1; 32], noise.clone());
         assert!(asker.request(main, unknown, once).await.is_err(), "nobody listens under this target");
