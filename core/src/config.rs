@@ -3,6 +3,8 @@
 use core::fmt;
 use core::time::Duration;
 
+use crate::discovery::DiscoveryConfig;
+use crate::gateway::Gateway;
 use crate::rate::RateConfig;
 use crate::replay::ReplayConfig;
 
@@ -52,6 +54,10 @@ pub struct Config {
     pub max_peers: usize,
     /// The most invites remembered.
     pub max_invites: usize,
+    /// Where untrusted peers arrive; without it they reach nothing.
+    pub gateway: Option<Gateway>,
+    /// How peers are met on topics, and what they get.
+    pub discovery: DiscoveryConfig,
 }
 
 impl Config {
@@ -83,6 +89,11 @@ impl Config {
             ("max_grants", self.max_grants),
             ("max_peers", self.max_peers),
             ("max_invites", self.max_invites),
+            ("discovery.max_topics", self.discovery.max_topics),
+            ("discovery.max_streams", self.discovery.max_streams),
+            ("discovery.max_streams_per_remote", self.discovery.max_streams_per_remote),
+            ("discovery.max_found", self.discovery.max_found),
+            ("discovery.max_requests", self.discovery.max_requests),
         ];
         if let Some((field, _)) = positive.into_iter().find(|(_, value)| *value == 0) {
             return Err(ConfigError { field, accepted: "at least 1" });
@@ -126,6 +137,8 @@ impl Default for Config {
             max_grants: 100_000,
             max_peers: 10_000,
             max_invites: 10_000,
+            gateway: None,
+            discovery: DiscoveryConfig::default(),
         }
     }
 }

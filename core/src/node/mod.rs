@@ -9,6 +9,8 @@ mod command;
 mod command_error;
 mod deliver;
 mod dial;
+mod discover;
+mod gate;
 mod io;
 mod request;
 mod rotate;
@@ -33,6 +35,8 @@ pub use self::timer::TimeoutReason;
 use self::change::{Access, Changes};
 use self::deliver::Delivery;
 use self::dial::Dial;
+use self::discover::Discovery;
+use self::gate::Gate;
 use self::request::{Request, RequestNo};
 use self::stream::Stream;
 use crate::config::{Config, ConfigError};
@@ -57,6 +61,8 @@ pub struct Stored {
     pub limits: Option<Vec<u8>>,
     /// `replay.log`.
     pub replay: Option<Vec<u8>>,
+    /// `discovery.json`.
+    pub discovery: Option<Vec<u8>>,
 }
 
 /// Why a node cannot start.
@@ -100,6 +106,8 @@ pub struct Node {
     writes: BTreeMap<WriteId, AfterWrite>,
     asks: BTreeMap<AskId, Delivery>,
     notices: rotate::Notices,
+    discovery: Discovery,
+    gate: Gate,
     outputs: VecDeque<Output>,
     last_id: u64,
 }
@@ -112,6 +120,8 @@ enum AfterWrite {
     Journal(Delivery),
     /// A message or question in its session's file: acknowledge it, or ask the AI.
     Record(Delivery),
+    /// An approved text in its session's file: it waits no longer.
+    Approved(CommandId, crate::discovery::PendingId),
     /// An AI's answer in its session's file: send it.
     Answer(Delivery, alloc::string::String),
     /// Nothing waits for it.
@@ -130,11 +140,11 @@ impl Node {
         let mut rng = Rng::new(seed);
         let damaged = |document| move |error| StartError::Damaged(document, error);
         let fresh = stored.identity.is_none();
+        let access = Access::load(&config, &stored)?;
         let identity = match stored.identity {
             Some(json) => IdentityFile::from_json(&json).map_err(damaged(Document::Identity))?,
             None => IdentityFile { current: Identity::generate(&mut rng, now.wall), retired: Vec::new() },
         };
-        let access = Access::load(&config, stored.access.as_deref(), stored.peers.as_deref())?;
         let limits = match stored.limits {
             Some(json) => RateLimiter::from_json(config.rates, &json, now).map_err(damaged(Document::Limits))?,
             None => RateLimiter::new(config.rates),
@@ -161,6 +171,8 @@ impl Node {
             writes: BTreeMap::new(),
             asks: BTreeMap::new(),
             notices: rotate::Notices::default(),
+            discovery: Discovery::default(),
+            gate: Gate::default(),
             outputs: VecDeque::new(),
             last_id: 0,
         };
@@ -170,6 +182,7 @@ impl Node {
         node.retire_expired(now);
         node.listen();
         node.schedule_notices(now);
+        node.meet_again(now);
         Ok(node)
     }
 
@@ -184,6 +197,7 @@ impl Node {
             Input::CancelCommand { id } => self.cancel_command(id, now),
             Input::Written { id, result } => self.written(id, result, now),
             Input::Answered { id, result } => self.answered(id, result, now),
+            Input::Stopping => self.refuse_held_questions(now),
         }
     }
 
@@ -198,6 +212,7 @@ impl Node {
             Some(AfterWrite::Change) => self.change_written(result, now),
             Some(AfterWrite::Journal(delivery)) => self.journal_written(delivery, result, now),
             Some(AfterWrite::Record(delivery)) => self.record_written(delivery, result, now),
+            Some(AfterWrite::Approved(command, id)) => self.approved_written(command, id, result, now),
             Some(AfterWrite::Answer(delivery, answer)) => self.answer_written(delivery, &answer, result, now),
             Some(AfterWrite::Nothing(document)) => {
                 if let Err(WriteFailed { reason }) = result {

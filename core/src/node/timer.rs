@@ -30,6 +30,8 @@ pub enum TimeoutReason {
     Notice,
     /// Counters are stored.
     Limits,
+    /// Discovery: a topic is searched again, or a stream there is pinged or closed.
+    Discovery,
     /// Expiries are looked at.
     Expiry,
 }
@@ -42,9 +44,10 @@ impl Node {
         let requests = self.requests.values().map(|request| (request.deadline, TimeoutReason::Request));
         let dials = self.dials.values().filter_map(|dial| dial.timeout().map(|at| (at, TimeoutReason::Dial)));
         let notices = self.notices.timeout().map(|at| (at, TimeoutReason::Notice));
+        let discovery = self.discovery.timeout().map(|at| (at, TimeoutReason::Discovery));
         let limits = self.limits_dirty.then(|| (self.limits_saved + SAVE_LIMITS_EVERY, TimeoutReason::Limits));
         let expiry = (self.expiries_seen + LOOK_AT_WALL_CLOCK_EVERY, TimeoutReason::Expiry);
-        streams.chain(requests).chain(dials).chain(notices).chain(limits).chain([expiry]).min()
+        streams.chain(requests).chain(dials).chain(notices).chain(discovery).chain(limits).chain([expiry]).min()
     }
 
     /// Does what the clock demands. Calling it early or often does no harm.
@@ -54,6 +57,7 @@ impl Node {
         self.retry_dials(now);
         self.tell_peers(now);
         self.end_waiting(now);
+        self.discover_on_time(now);
         if self.limits_dirty && self.limits_saved + SAVE_LIMITS_EVERY <= now.mono {
             self.save_limits(now);
         }
@@ -61,6 +65,9 @@ impl Node {
             self.expiries_seen = now.mono;
             self.retire_expired(now);
             self.prune_access(now);
+            self.forget_found(now);
+            self.refuse_stale_questions(now);
+            self.expire_book(now);
         }
     }
 
