@@ -14,6 +14,10 @@ use wopr_p2p_core::rotation::RotationReason;
 
 use crate::duration::parse_duration;
 
+mod local;
+
+pub(crate) use self::local::{ConfigCommand, Logs, Plugin, Sessions};
+
 /// A peer-to-peer network for AI agents: nodes find each other over Hyperswarm, without a server, and let each other
 /// write into or ask their AI sessions exactly as far as their owners granted.
 #[derive(Debug, Parser)]
@@ -43,20 +47,66 @@ pub(crate) enum Area {
         #[command(subcommand)]
         command: Daemon,
     },
+    /// Read and change the settings.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Read the sessions' files: every message that was ever in a session.
+    Sessions {
+        #[command(subcommand)]
+        command: Sessions,
+    },
+    /// Show what happened, oldest first.
+    Logs(Logs),
+    /// The plugins. There is one, p2p, and it is built in.
+    Plugin {
+        #[command(subcommand)]
+        command: Plugin,
+    },
+    /// Print the completions of a shell; docs/daemon.md says where they go.
+    Completions {
+        /// Whose.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write one for every command.
+    Man {
+        /// Write all pages into this folder.
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Daemon {
     /// Run the node in the foreground until SIGTERM or Ctrl-C.
     ///
-    /// Peers can claim invites, log and ask only while it runs.
-    Run,
+    /// Peers can claim invites, log and ask only while it runs. A systemd unit of type notify hears when it is ready.
+    Run {
+        /// Leave the terminal and write to the home's p2p/daemon.log, as `daemon start` does.
+        #[arg(long, hide = true)]
+        detached: bool,
+    },
+    /// Start it in the background, and wait until others can find the node. One that runs already is fine.
+    Start,
+    /// Stop it in order, and wait for the end. If none runs, that is fine.
+    Stop,
+    /// Stop it if one runs, and start it.
+    Restart,
+    /// Show the running daemon; exit code 1 if none runs.
+    Status,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum P2p {
     #[command(flatten)]
     Node(NodeCommand),
+    /// Show what happened, or what happens from now on.
+    Events {
+        /// Go on until Ctrl-C, with what happens from now on. Needs the daemon.
+        #[arg(long, short)]
+        follow: bool,
+    },
     /// Run a bootstrap node of a private DHT in the foreground.
     Dht {
         /// Where to listen; port 0 takes any free one.

@@ -8,7 +8,7 @@ mod file;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use wopr_p2p_core::access::TrustLevel;
@@ -18,6 +18,11 @@ use crate::exit::Failure;
 
 /// The file's name in the home.
 const FILE: &str = "config.json";
+
+/// Where the settings of a home are.
+pub(crate) fn path(home: &Path) -> PathBuf {
+    home.join(FILE)
+}
 
 /// The name in `sessions` that stands for every session without an entry of its own.
 pub(crate) const EVERY_SESSION: &str = "*";
@@ -39,6 +44,8 @@ pub(crate) struct Config {
     pub(crate) rate_limit: RateLimits,
     /// Which command answers for which session.
     pub(crate) sessions: BTreeMap<String, Session>,
+    /// Whether the owner has switched the plugin off.
+    pub(crate) disabled: bool,
 }
 
 impl Config {
@@ -50,8 +57,16 @@ impl Config {
         Self::read(home, |name| std::env::var(name).ok())
     }
 
+    /// Whether a text would do as the file.
+    ///
+    /// # Errors
+    /// A sentence with line, key, fault and accepted values.
+    pub(crate) fn check(text: &str) -> Result<(), String> {
+        file::parse(text).map(drop)
+    }
+
     fn read(home: &Path, variable: impl Fn(&str) -> Option<String>) -> Result<Self, Failure> {
-        let path = home.join(FILE);
+        let path = path(home);
         let mut config = match std::fs::read_to_string(&path) {
             Ok(text) => file::parse(&text).map_err(|fault| {
                 Failure::invalid(

@@ -4,22 +4,27 @@
 //! has a home at any time: the home's lock sees to that, and commands wait for each other.
 
 mod client;
+mod detached;
 mod events;
+mod lifecycle;
 mod protocol;
 mod server;
+mod status;
 
 use std::io::Read as _;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use smol::{Timer, future};
 use wopr_p2p_core::Event;
 use wopr_p2p_smol::home::Home;
 
+pub(crate) use self::lifecycle::{restart, start, status, stop};
 pub(crate) use self::server::{run, signals, until_asked};
 use crate::args::NodeCommand;
 use crate::command;
 use crate::config::Config;
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::node::{Node, OpenError};
 use crate::output::{Output, Shown, Waiting};
 
@@ -65,6 +70,24 @@ pub(crate) async fn perform(
             }
         }
     }
+}
+
+/// The log files of a home's daemon, the older one first; neither need exist.
+pub(crate) fn logs(home: &Home) -> [PathBuf; 2] {
+    let log = detached::log_path(home);
+    [log.with_extension("log.1"), log]
+}
+
+/// `events --follow`: prints what happens in the daemon's node until one of us is ended.
+///
+/// # Errors
+/// No daemon runs, or it has ended.
+pub(crate) async fn follow(home: &Home, words: Vec<String>, out: Output) -> Result<Shown, Failure> {
+    let Some(daemon) = client::Connection::open(home).await? else {
+        let message = format!("no daemon runs for the home {}: nothing happens here", home.folder().display());
+        return Err(Failure::new(Exit::Offline, message, "`wopr daemon start` starts one"));
+    };
+    daemon.ask_and_print(words, None, out).await
 }
 
 /// Says on the way that the peer was found. Never ends before the command does.

@@ -31,6 +31,20 @@ impl Exit {
         self as u8
     }
 
+    /// The exit code with this number; what is none of ours counts as refused.
+    pub(crate) fn from_code(code: u8) -> Self {
+        let all = [
+            Self::Offline,
+            Self::Rejected,
+            Self::Invalid,
+            Self::RateLimited,
+            Self::VersionMismatch,
+            Self::PeerOffline,
+            Self::Unauthorized,
+        ];
+        all.into_iter().find(|exit| exit.code() == code).unwrap_or(Self::Rejected)
+    }
+
     /// The name.
     pub(crate) const fn name(self) -> &'static str {
         match self {

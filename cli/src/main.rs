@@ -9,6 +9,7 @@ mod demo;
 mod dht;
 mod duration;
 mod exit;
+mod local;
 mod node;
 mod output;
 
@@ -38,19 +39,32 @@ fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<(), Failure> {
     let out = Output::new(cli.json);
     let home = || Home::at(&cli.home).map_err(|error| Failure::invalid(error.to_string(), ""));
-    match cli.area {
-        Area::Daemon { command: Daemon::Run } => daemon::run(&home()?, out).await,
-        Area::P2p { command } => match command {
-            P2p::Node(command) => {
-                // A path that is no text is no matter here: the daemon has its own home.
-                let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
-                Ok(out.show(&daemon::perform(&home()?, command, words, out).await?)?)
-            }
-            P2p::Dht { listen } => dht::run(listen, Config::load(home()?.folder())?, out).await,
-            P2p::Demo => demo::run(out).await,
-            P2p::DemoAnswer => demo::answer::run(out),
+    // A path that is no text is no matter here: the daemon has its own home.
+    let words = || std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let shown = match cli.area {
+        Area::Daemon { command } => match command {
+            Daemon::Run { detached } => return daemon::run(&home()?, out, detached).await,
+            Daemon::Start => daemon::start(&home()?, out).await?,
+            Daemon::Stop => daemon::stop(&home()?, out).await?,
+            Daemon::Restart => daemon::restart(&home()?, out).await?,
+            Daemon::Status => daemon::status(&home()?, out).await?,
         },
-    }
+        Area::P2p { command } => match command {
+            P2p::Node(command) => daemon::perform(&home()?, command, words(), out).await?,
+            P2p::Events { follow: true } => daemon::follow(&home()?, words(), out).await?,
+            P2p::Events { follow: false } => local::events(&home()?, out)?,
+            P2p::Dht { listen } => return dht::run(listen, Config::load(home()?.folder())?, out).await,
+            P2p::Demo => return demo::run(out).await,
+            P2p::DemoAnswer => return demo::answer::run(out),
+        },
+        Area::Config { command } => local::config(&home()?, command, out)?,
+        Area::Sessions { command } => local::sessions(&home()?, command, out)?,
+        Area::Logs(logs) => local::logs(&home()?, &logs, out)?,
+        Area::Plugin { command } => local::plugin(&home()?, command, out).await?,
+        Area::Completions { shell } => return local::completions(shell),
+        Area::Man { dir } => local::manual(dir.as_deref(), out)?,
+    };
+    Ok(out.show(&shown)?)
 }
 
 /// What was typed is no command: help and version were asked for, or it is wrong.

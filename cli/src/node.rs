@@ -65,6 +65,10 @@ impl Node {
     /// # Errors
     /// Another process has the home, or its files, its settings or the network cannot be used.
     pub(crate) async fn open(home: &Home, config: &Config, reach: Reach) -> Result<Self, OpenError> {
+        if config.disabled {
+            let failure = Failure::invalid("the plugin p2p is disabled", "wopr plugin enable p2p");
+            return Err(failure.into());
+        }
         let lock = home.lock().map_err(|error| match error {
             HomeError::Locked { .. } => OpenError::Busy(Failure::new(Exit::Rejected, error.to_string(), "")),
             error => OpenError::Failed(Failure::invalid(error.to_string(), "")),

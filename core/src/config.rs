@@ -38,7 +38,7 @@ pub struct Config {
     pub max_streams: usize,
     /// How many of them may belong to strangers; beyond, the oldest stranger's is closed.
     pub max_stranger_streams: usize,
-    /// The most streams from one transport key.
+    /// The most streams from one transport key, and of one peer; a peer's oldest makes room for its newest.
     pub max_streams_per_remote: usize,
     /// The most requests of a peer being worked on in one stream.
     pub max_requests_per_stream: usize,

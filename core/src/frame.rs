@@ -13,7 +13,7 @@ pub enum FrameError {
     TooLong,
     /// More lines wait to be read than the buffer may hold.
     Overflow,
-    /// More than [`LineBuffer::MAX_EMPTY_LINES`] empty lines in a row.
+    /// More than [`LineBuffer::MAX_EMPTY_LINES`] empty lines in a row, or one where there must be none.
     EmptyLines,
 }
 
@@ -40,6 +40,7 @@ pub struct LineBuffer {
     scanned: usize,
     cap: usize,
     empty_lines: usize,
+    max_empty_lines: usize,
     failed: bool,
 }
 
@@ -60,7 +61,22 @@ impl LineBuffer {
     /// it fills, `cap` bytes at most as long as every line is read when it is complete, otherwise up to twice that.
     #[must_use]
     pub const fn new(cap: usize) -> Self {
-        Self { bytes: Vec::new(), start: 0, scanned: 0, cap, empty_lines: 0, failed: false }
+        Self {
+            bytes: Vec::new(),
+            start: 0,
+            scanned: 0,
+            cap,
+            empty_lines: 0,
+            max_empty_lines: Self::MAX_EMPTY_LINES,
+            failed: false,
+        }
+    }
+
+    /// The same, but the first empty line is an error.
+    #[must_use]
+    pub const fn without_empty_lines(mut self) -> Self {
+        self.max_empty_lines = 0;
+        self
     }
 
     /// Takes bytes as they arrive.
@@ -112,7 +128,7 @@ impl LineBuffer {
                 return Ok(Some(line));
             }
             self.empty_lines += 1;
-            if self.empty_lines > Self::MAX_EMPTY_LINES {
+            if self.empty_lines > self.max_empty_lines {
                 return self.fail(FrameError::EmptyLines);
             }
         }

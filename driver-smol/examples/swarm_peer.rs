@@ -1,7 +1,8 @@
 //! A bare peer: `swarm_peer listen|dial TOPIC HOST BOOTSTRAP...`
 //!
 //! A listener prints "ready" once it is announced, and sends every message back. A dialler prints, in milliseconds,
-//! when the stream stood and when the first byte came back, counted from the dial: `{"opened":12.3,"firstByte":14.5}`.
+//! when the stream stood and when the first byte came back, counted from the dial: `{"opened":12.3,"firstByte":14.5}`,
+//! after a second, long message has come back whole too.
 //! `swarm_peer dht HOST PORT [BOOTSTRAP...]` runs a full node of the DHT.
 
 use std::error::Error;
@@ -30,6 +31,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
         }
     })
 }
+
+/// The length of the second message: about the longest line of the protocol.
+const LONG: usize = 1_400_000;
 
 fn hex(text: &str) -> Result<[u8; 32], Box<dyn Error>> {
     let bytes: Result<Vec<u8>, _> =
@@ -74,10 +78,15 @@ async fn dial(topic: [u8; 32], host: Ipv4Addr, bootstrap: &[String]) -> Result<(
     let (mut reader, writer) = stream.split();
     writer.send(message.clone()).await?;
     let answer = reader.recv().await.ok_or("the stream closed before the answer came")?;
-    println!("{{\"opened\":{opened:.1},\"firstByte\":{:.1}}}", milliseconds());
-    if answer != message {
-        return Err("the answer differs".into());
+    let first_byte = milliseconds();
+    // One write is one message, however long.
+    let long: Vec<u8> = (0..LONG).map(|i| (i % 251) as u8).collect();
+    writer.send(long.clone()).await?;
+    let long_answer = reader.recv().await.ok_or("the stream closed before the long answer came")?;
+    if answer != message || long_answer != long {
+        return Err(format!("the answers differ: {} and {} bytes", answer.len(), long_answer.len()).into());
     }
+    println!("{{\"opened\":{opened:.1},\"firstByte\":{first_byte:.1}}}");
     writer.close().await;
     network.close().await;
     Ok(())

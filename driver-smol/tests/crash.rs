@@ -1,7 +1,5 @@
 //! Kills a process at every step of every kind of write, and at a full disk in the middle of one, and looks at what a
 //! restart finds: what was reported as written is there once, what was not is there as a whole or not at all.
-//!
-//! Needs the feature `crash-points`.
 
 use std::collections::BTreeMap;
 use std::fs;

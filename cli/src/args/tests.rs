@@ -5,8 +5,7 @@ use super::*;
 const KEY: &str = "MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
 
 /// First words of the commands that come with later features.
-const LATER: [&str; 8] =
-    ["plugin install", "plugin enable", "p2p topic", "p2p topics", "p2p discover", "p2p connect", "p2p events", "logs"];
+const LATER: [&str; 4] = ["p2p topic", "p2p topics", "p2p discover", "p2p connect"];
 
 /// The words of a command line: blanks part them, double quotes hold them together, ` #` starts a comment.
 fn words(line: &str) -> Vec<String> {

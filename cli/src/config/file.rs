@@ -31,6 +31,7 @@ pub(super) fn parse(text: &str) -> Result<Config, String> {
         if key == "." { format!("line {line}: {fault}") } else { format!("line {line}, key {key}: {fault}") }
     })?;
     json.end().map_err(|error| format!("line {}: {}", error.line(), in_words(&error)))?;
+    let disabled = !root.plugins.disabled.is_empty();
     let p2p = root.plugins.data.p2p;
     Ok(Config {
         bootstrap: p2p.bootstrap,
@@ -40,6 +41,7 @@ pub(super) fn parse(text: &str) -> Result<Config, String> {
         ephemeral_ttl: p2p.ephemeral_ttl,
         rate_limit: p2p.rate_limit,
         sessions: p2p.sessions,
+        disabled,
     })
 }
 
@@ -60,6 +62,14 @@ struct Root {
 #[serde(default, deny_unknown_fields)]
 struct Plugins {
     data: Data,
+    disabled: Vec<Plugin>,
+}
+
+/// The plugins that there are.
+#[derive(Deserialize)]
+enum Plugin {
+    #[serde(rename = "p2p")]
+    P2p,
 }
 
 #[derive(Default, Deserialize)]

@@ -7,7 +7,7 @@ use wopr_p2p_smol::home::Home;
 
 use super::protocol::{FrameError, Request, Response, SOCKET, VERSION, read, write};
 use crate::exit::{Exit, Failure};
-use crate::output::Shown;
+use crate::output::{Output, Shown};
 
 /// A connection to the home's daemon.
 pub(super) struct Connection(UnixStream);
@@ -33,14 +33,32 @@ impl Connection {
     ///
     /// # Errors
     /// Why it was not done.
-    pub(super) async fn ask(mut self, words: Vec<String>, stdin: Option<String>) -> Result<Shown, Failure> {
+    pub(super) async fn ask(self, words: Vec<String>, stdin: Option<String>) -> Result<Shown, Failure> {
+        self.ask_and_print(words, stdin, Output::new(false)).await
+    }
+
+    /// Has the daemon do a command, and prints what it says before the last.
+    ///
+    /// # Errors
+    /// Why it was not done, or not to the end.
+    pub(super) async fn ask_and_print(
+        mut self,
+        words: Vec<String>,
+        stdin: Option<String>,
+        out: Output,
+    ) -> Result<Shown, Failure> {
         let request = Request { words, stdin };
-        let answer = match write(&mut self.0, &request).await {
+        let mut answer = match write(&mut self.0, &request).await {
             Ok(()) => read(&mut self.0).await,
             Err(error) => Err(error.into()),
         };
+        while let Ok(Response::Part(shown)) = &answer {
+            out.show(shown)?;
+            answer = read(&mut self.0).await;
+        }
         match answer {
-            Ok(Response::Done(shown)) => Ok(shown),
+            // The loop took all parts.
+            Ok(Response::Done(shown) | Response::Part(shown)) => Ok(shown),
             Ok(Response::Failed(failure)) => Err(failure),
             Err(FrameError::OtherVersion(theirs)) => Err(Failure::new(
                 Exit::VersionMismatch,

@@ -1,4 +1,4 @@
-//! What a command and the daemon say to each other: one request, one response, each a frame.
+//! What a command and the daemon say to each other: one request, and responses up to the last, each a frame.
 //!
 //! A frame is the protocol's version (one byte), the length of what follows (four bytes, big-endian) and CBOR. The
 //! version comes first so that programs of different versions can tell each other apart whatever follows.
@@ -31,6 +31,8 @@ pub(super) struct Request {
 /// What came of it.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Response {
+    /// To be printed; more follows.
+    Part(Shown),
     /// To be printed.
     Done(Shown),
     /// Why it was not done.

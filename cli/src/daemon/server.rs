@@ -8,57 +8,114 @@ use std::time::Duration;
 
 use async_signal::{Signal, Signals};
 use clap::Parser as _;
-use smol::channel::Receiver;
-use smol::lock::Semaphore;
+use sd_notify::NotifyState;
+use smol::channel::{Receiver, Sender, unbounded};
+use smol::io::AsyncReadExt as _;
+use smol::lock::{Semaphore, SemaphoreGuard};
 use smol::net::unix::{UnixListener, UnixStream};
 use smol::stream::StreamExt as _;
 use smol::{Executor, Timer, future};
 use wopr_p2p_core::Event;
+use wopr_p2p_core::time::WallTime;
 use wopr_p2p_smol::home::Home;
 
+use super::detached::{self, Log};
 use super::events;
 use super::protocol::{FrameError, Request, Response, SOCKET, read, write};
-use crate::args::{Area, Cli, P2p};
+use super::status::DaemonStatus;
+use crate::args::{Area, Cli, Daemon, P2p};
 use crate::command::{self, Names};
 use crate::config::Config;
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::node::{Node, Reach};
-use crate::output::{BOLD, GOOD, Object, Output, WARN};
+use crate::output::{BOLD, GOOD, Object, Output, Shown, WARN};
 
 /// Commands that are done at the same time; more have to wait.
 const MAX_COMMANDS: usize = 64;
+/// Commands that follow the events at the same time.
+const MAX_FOLLOWERS: usize = 16;
 /// How long a connection may take to send its request.
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
+/// How long a status waits to hear whether the node was announced.
+const ANNOUNCED_LIMIT: Duration = Duration::from_millis(200);
 
-/// Runs the home's node until SIGTERM or Ctrl-C, then stops it in order.
+/// Runs the home's node until SIGTERM, Ctrl-C or `daemon stop`, then stops it in order. `detached`: without a terminal,
+/// as `daemon start` does; stdout is its pipe then, until the node is ready.
 ///
 /// # Errors
 /// It could not start.
-pub(crate) async fn run(home: &Home, out: Output) -> Result<(), Failure> {
+pub(crate) async fn run(home: &Home, out: Output, detached: bool) -> Result<(), Failure> {
+    if detached {
+        detached::leave_terminal();
+    }
     let signals = signals()?;
-    live(home, &Config::load(home.folder())?, out, until_asked(signals)).await
+    live(home, &Config::load(home.folder())?, Voice { out, detached }, until_asked(signals)).await
 }
 
-/// Runs the home's node until the future ends, then stops it in order.
+/// How the daemon speaks.
+#[derive(Clone, Copy)]
+pub(super) struct Voice {
+    pub(super) out: Output,
+    pub(super) detached: bool,
+}
+
+/// What the parts of a living daemon share.
+struct Life<'a> {
+    home: &'a Home,
+    node: &'a Node,
+    started: WallTime,
+    places: Semaphore,
+    followers: Semaphore,
+    /// Takes whoever asked us to stop; they are answered at the end.
+    stop: Sender<UnixStream>,
+}
+
+/// Runs the home's node until the future ends or somebody asks it to stop, then stops it in order.
 pub(super) async fn live(
     home: &Home,
     config: &Config,
-    out: Output,
+    voice: Voice,
     until: impl Future<Output = Result<(), Failure>>,
 ) -> Result<(), Failure> {
     let node = Node::open(home, config, Reach::BothWays).await?;
+    let (stop, stopping) = unbounded();
+    let mut farewell = Vec::new();
     let result = match Socket::bind(home) {
         Ok(socket) => {
-            // The commands under way borrow these two, and end with the executor.
-            let (node, places) = (&node, &Semaphore::new(MAX_COMMANDS));
+            let life = Life {
+                home,
+                node: &node,
+                started: Node::now(),
+                places: Semaphore::new(MAX_COMMANDS),
+                followers: Semaphore::new(MAX_FOLLOWERS),
+                stop,
+            };
+            // The commands under way borrow the life, and end with the executor.
             let executor = Executor::new();
-            let serving = future::or(socket.serve(&executor, node, places), report(node, out));
-            executor.run(future::or(until, serving)).await
+            let serving = future::or(socket.serve(&executor, &life), report(&node, home, voice));
+            let asked = async {
+                farewell.extend(stopping.recv().await);
+                Ok(())
+            };
+            executor.run(future::or(future::or(until, asked), serving)).await
         }
         Err(failure) => Err(failure),
     };
+    notify(&[NotifyState::Stopping]);
     node.close().await;
+    while let Ok(stream) = stopping.try_recv() {
+        farewell.push(stream);
+    }
+    for mut stream in farewell {
+        // Whoever stopped waiting does not hear it.
+        drop(write(&mut stream, &Response::Done(Shown::default())).await);
+    }
     result
+}
+
+/// Tells systemd, if it started us and wants to know. It has nobody to tell who is not there.
+fn notify(state: &[NotifyState<'_>]) {
+    drop(sd_notify::notify(state));
 }
 
 /// Listens for the signals that ask a program to end.
@@ -78,23 +135,37 @@ pub(crate) async fn until_asked(mut signals: Signals) -> Result<(), Failure> {
 }
 
 /// Says when the node is ready, and then what happens.
-async fn report(node: &Node, out: Output) -> Result<(), Failure> {
+async fn report(node: &Node, home: &Home, voice: Voice) -> Result<(), Failure> {
     let happening = node.events().await;
-    if let Err(error) = node.listening().await {
+    let announced = node.listening().await;
+    if let Err(error) = &announced {
         let mut stderr = anstream::stderr().lock();
         io::Write::write_fmt(&mut stderr, format_args!("{WARN}not announced yet:{WARN:#} {error}\n"))?;
     }
     let key = node.snapshot().await?.public_key;
     let ready = Object::default().with("ready", true).shown("publicKey", key).with("shortId", key.short_id());
-    out.line(&ready, &format!("{GOOD}ready{GOOD:#} publicKey: {BOLD}{key}{BOLD:#}\n"))?;
-    show_events(node, out, happening).await
+    let ready = ready.with("announced", announced.is_ok());
+    let text = format!("{GOOD}ready{GOOD:#} publicKey: {BOLD}{key}{BOLD:#}\n");
+    voice.out.line(&ready, &text)?;
+    notify(&[NotifyState::Ready]);
+    if !voice.detached {
+        return show_events(node, voice.out, happening, None).await;
+    }
+    let log = Log::take_over(home)?;
+    let out = Output::new(false);
+    out.line(&ready, &text)?;
+    show_events(node, out, happening, Some(log)).await
 }
 
-async fn show_events(node: &Node, out: Output, happening: Receiver<Event>) -> Result<(), Failure> {
+async fn show_events(node: &Node, out: Output, happening: Receiver<Event>, log: Option<Log>) -> Result<(), Failure> {
     while let Ok(event) = happening.recv().await {
         let names = Names::of(&node.snapshot().await?);
         let (json, text) = events::show(&event, &names, Node::now());
-        out.line(&json, &text)?;
+        // A full disk takes no log: that must not end the node.
+        let written = out.line(&json, &text).and_then(|()| log.as_ref().map_or(Ok(()), Log::keep_short));
+        if log.is_none() {
+            written?;
+        }
     }
     Err(Failure::invalid("the node stopped by itself", "look at the lines above, and start it again"))
 }
@@ -122,17 +193,11 @@ impl Socket {
     }
 
     /// Answers commands for ever.
-    async fn serve<'a>(&self, executor: &Executor<'a>, node: &'a Node, places: &'a Semaphore) -> Result<(), Failure> {
+    async fn serve<'a>(&self, executor: &Executor<'a>, life: &'a Life<'a>) -> Result<(), Failure> {
         loop {
-            let place = places.acquire().await;
+            let place = life.places.acquire().await;
             match self.listener.accept().await {
-                Ok((stream, _)) => {
-                    let answering = async move {
-                        answer(stream, node).await;
-                        drop(place);
-                    };
-                    executor.spawn(answering).detach();
-                }
+                Ok((stream, _)) => executor.spawn(answer(stream, life, place)).detach(),
                 // Out of file descriptors, most likely: commands under way will give some back.
                 Err(_) => drop(Timer::after(Duration::from_millis(100)).await),
             }
@@ -155,33 +220,90 @@ fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// Does one command.
-async fn answer(mut stream: UnixStream, node: &Node) {
+async fn answer(mut stream: UnixStream, life: &Life<'_>, place: SemaphoreGuard<'_>) {
     let request = future::or(read(&mut stream), async {
         Timer::after(REQUEST_LIMIT).await;
         Err(FrameError::Broken)
     });
-    let response = match request.await {
-        Ok(Request { words, stdin }) => match execute(words, stdin, node).await {
-            Ok(shown) => Response::Done(shown),
-            Err(failure) => Response::Failed(failure),
-        },
+    let result = match request.await {
+        Ok(Request { words, stdin }) => {
+            let words = std::iter::once("wopr".to_owned()).chain(words);
+            match Cli::try_parse_from(words) {
+                Ok(Cli { area: Area::Daemon { command: Daemon::Stop }, .. }) => {
+                    // There is room for all, and we have not ended yet.
+                    drop(life.stop.try_send(stream));
+                    return;
+                }
+                Ok(Cli { json, area: Area::P2p { command: P2p::Events { follow: true } }, .. }) => {
+                    drop(place);
+                    follow(&mut stream, life, Output::new(json)).await
+                }
+                Ok(Cli { json, area, .. }) => execute(area, stdin, life, Output::new(json)).await,
+                Err(_) => Err(unknown()),
+            }
+        }
         Err(FrameError::OtherVersion(_) | FrameError::Unreadable) => {
-            Response::Failed(Failure::invalid("the daemon cannot read the command", "start it again with this program"))
+            Err(Failure::invalid("the daemon cannot read the command", RESTART))
         }
         Err(FrameError::Broken) => return,
+    };
+    let response = match result {
+        Ok(shown) => Response::Done(shown),
+        Err(failure) => Response::Failed(failure),
     };
     // A command that was stopped meanwhile does not hear the answer.
     drop(write(&mut stream, &response).await);
 }
 
-async fn execute(words: Vec<String>, stdin: Option<String>, node: &Node) -> Result<crate::output::Shown, Failure> {
-    let words = std::iter::once("wopr".to_owned()).chain(words);
-    match Cli::try_parse_from(words) {
-        Ok(Cli { json, area: Area::P2p { command: P2p::Node(command) }, .. }) => {
-            command::execute(command, stdin, node, Output::new(json)).await
+/// What to do with a daemon of another version.
+const RESTART: &str = "start it again with this program: wopr daemon restart";
+
+fn unknown() -> Failure {
+    Failure::invalid("the daemon does not know this command", RESTART)
+}
+
+async fn execute(area: Area, stdin: Option<String>, life: &Life<'_>, out: Output) -> Result<Shown, Failure> {
+    match area {
+        Area::P2p { command: P2p::Node(command) } => command::execute(command, stdin, life.node, out).await,
+        Area::Daemon { command: Daemon::Start } => status(life, life.node.listening().await.is_ok(), out).await,
+        Area::Daemon { command: Daemon::Status } => {
+            let announced = async { life.node.listening().await.is_ok() };
+            let not_yet = async {
+                Timer::after(ANNOUNCED_LIMIT).await;
+                false
+            };
+            status(life, future::or(announced, not_yet).await, out).await
         }
-        Ok(_) | Err(_) => {
-            Err(Failure::invalid("the daemon does not know this command", "start it again with this program"))
-        }
+        _ => Err(unknown()),
     }
+}
+
+async fn status(life: &Life<'_>, announced: bool, out: Output) -> Result<Shown, Failure> {
+    out.render(&DaemonStatus::of(life.node, life.home, life.started, announced).await?)
+}
+
+/// Sends what happens for as long as the other side listens.
+async fn follow(stream: &mut UnixStream, life: &Life<'_>, out: Output) -> Result<Shown, Failure> {
+    let Some(_place) = life.followers.try_acquire() else {
+        let message = format!("{MAX_FOLLOWERS} others follow the events of this daemon already");
+        return Err(Failure::new(Exit::Rejected, message, "end one of them"));
+    };
+    let happening = life.node.events().await;
+    let mut reader = stream.clone();
+    let gone = async {
+        // It has nothing more to say: whatever comes, or the end, means that it is gone.
+        drop(reader.read(&mut [0]).await);
+        None
+    };
+    let sending = async {
+        while let Ok(event) = happening.recv().await {
+            let names = Names::of(&life.node.snapshot().await.ok()?);
+            let (json, text) = events::show(&event, &names, Node::now());
+            let shown = out.rendered_line(&json, text).ok()?;
+            write(stream, &Response::Part(shown)).await.ok()?;
+        }
+        Some(())
+    };
+    future::or(gone, sending).await;
+    Ok(Shown::default())
 }

@@ -10,6 +10,8 @@ use crate::args::{Area, Cli, P2p};
 
 const KEY: &str = "MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
 
+const VOICE: server::Voice = server::Voice { out: Output::new(true), detached: false };
+
 fn new_home() -> (TempDir, Home) {
     let folder = tempfile::tempdir().unwrap();
     let home = Home::at(folder.path()).unwrap();
@@ -35,7 +37,7 @@ fn with_daemon(home: &Home, work: impl Future<Output = ()>) {
         work.await;
         Ok(())
     };
-    smol::block_on(server::live(home, &config, Output::new(true), until)).unwrap();
+    smol::block_on(server::live(home, &config, VOICE, until)).unwrap();
 }
 
 #[test]
@@ -56,7 +58,7 @@ fn commands_are_done_by_the_daemon_while_it_runs_and_by_themselves_otherwise() {
 fn a_second_daemon_is_refused() {
     let (_folder, home) = new_home();
     with_daemon(&home, async {
-        let second = server::live(&home, &Config::default(), Output::new(true), future::pending()).await.unwrap_err();
+        let second = server::live(&home, &Config::default(), VOICE, future::pending()).await.unwrap_err();
         assert_eq!(second.exit.code(), 2, "{second}");
         assert_eq!(run(&home, "p2p status --json").await.unwrap()["daemon"], true, "the first goes on");
     });
@@ -81,7 +83,7 @@ fn the_socket_is_for_its_owner_only() {
     use std::os::unix::fs::PermissionsExt as _;
     let (_folder, home) = new_home();
     with_daemon(&home, async {
-        let mode = |path: std::path::PathBuf| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let mode = |path: PathBuf| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(home.p2p().join(protocol::SOCKET)), 0o600);
         assert_eq!(mode(home.p2p()), 0o700);
     });

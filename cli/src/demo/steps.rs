@@ -85,7 +85,7 @@ fn text(done: &Done<'_>, found: &Object) -> String {
 /// A finding for people.
 fn plain(value: &Json) -> String {
     match value {
-        Json::Text(text) => text.clone(),
+        Json::Text(text) | Json::Raw(text) => text.clone(),
         Json::Number(number) => number.to_string(),
         Json::Float(number) => number.to_string(),
         Json::Bool(yes) => (if *yes { "yes" } else { "no" }).to_owned(),

@@ -1,6 +1,7 @@
 //! JSON whose members stay in the order in which they were written.
 
-use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use serde::ser::{Error as _, Serialize, SerializeMap as _, Serializer};
+use serde_json::value::RawValue;
 use wopr_p2p_core::time::WallTime;
 use wopr_p2p_smol::utc;
 
@@ -21,6 +22,8 @@ pub(crate) enum Json {
     List(Vec<Self>),
     /// Named values.
     Object(Object),
+    /// A value that is JSON already.
+    Raw(String),
 }
 
 /// Named values in order.
@@ -69,6 +72,7 @@ impl Serialize for Json {
             Self::Text(value) => serializer.serialize_str(value),
             Self::List(values) => serializer.collect_seq(values),
             Self::Object(object) => object.serialize(serializer),
+            Self::Raw(text) => serde_json::from_str::<&RawValue>(text).map_err(S::Error::custom)?.serialize(serializer),
         }
     }
 }
@@ -93,6 +97,18 @@ from! {
     String: value => Self::Text(value);
     &str: value => Self::Text(value.to_owned());
     Object: value => Self::Object(value);
+}
+
+impl From<&RawValue> for Json {
+    fn from(value: &RawValue) -> Self {
+        Self::Raw(value.get().to_owned())
+    }
+}
+
+impl From<&serde_json::Value> for Json {
+    fn from(value: &serde_json::Value) -> Self {
+        Self::Raw(value.to_string())
+    }
 }
 
 impl<T: Into<Self>> From<Option<T>> for Json {

@@ -59,6 +59,25 @@ impl Daemon {
     }
 }
 
+/// Ends the daemon in the background of a home, if one runs at the end of a test.
+pub(crate) struct Background<'a>(&'a Home);
+
+impl<'a> Background<'a> {
+    pub(crate) fn of(home: &'a Home) -> Background<'a> {
+        Background(home)
+    }
+}
+
+impl Drop for Background<'_> {
+    fn drop(&mut self) {
+        let mut command = self.0.command();
+        command.args(["daemon", "stop"]);
+        if let Err(e) = command.output() {
+            eprintln!("the daemon of {} could not be stopped: {e}", self.0.name());
+        }
+    }
+}
+
 fn ready_line(running: &Running) -> Value {
     let line = running.next_line(READY_LIMIT);
     let value: Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("not JSON: {e}: {line}"));

@@ -2,12 +2,14 @@
 //! a limit, and nothing waits for a span of time instead of for an event.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// Where programs run: this machine as it is, or a host of the lab.
@@ -72,6 +74,24 @@ impl Running {
         })
     }
 
+    /// The next line on its stdout, if one comes within `limit`.
+    pub(crate) fn line_within(&self, limit: Duration) -> Option<String> {
+        self.stdout.recv_timeout(limit).ok()
+    }
+
+    /// Sends SIGTERM.
+    pub(crate) fn terminate(&self) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::TERM).unwrap_or_else(|e| panic!("{}: {e}", self.name));
+    }
+
+    /// Waits for its end, at most `limit`, and returns its exit code.
+    pub(crate) fn wait(mut self, limit: Duration) -> Option<i32> {
+        let (_, ended) = until_closed(&self.stdout, Instant::now() + limit);
+        assert!(ended, "{} still runs after {limit:?}", self.name);
+        self.child.wait().unwrap_or_else(|e| panic!("{}: {e}", self.name)).code()
+    }
+
     /// What it wrote on stderr since this was last asked.
     pub(crate) fn stderr_so_far(&self) -> String {
         self.stderr.try_iter().collect::<Vec<_>>().join("\n")
@@ -86,6 +106,18 @@ impl Drop for Running {
         if thread::panicking() {
             eprintln!("--- stderr of {}:\n{}", self.name, self.stderr_so_far());
         }
+    }
+}
+
+/// Kills a process that is not our child, and waits until it has ended.
+pub(crate) fn kill(pid: u64) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).unwrap_or_else(|| panic!("{pid} is no process"));
+    kill_process(pid, Signal::KILL).unwrap_or_else(|e| panic!("{pid:?} cannot be killed: {e}"));
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let stat = format!("/proc/{}/stat", pid.as_raw_nonzero());
+    while fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z ")) {
+        assert!(Instant::now() < deadline, "{pid:?} was killed and lives");
+        thread::yield_now();
     }
 }
 

@@ -153,3 +153,9 @@ fn lines_left_unread_are_not_moved_again_and_again() {
     }
     assert!(buffer.bytes.capacity() <= 2 * CAP);
 }
+
+#[test]
+fn where_no_empty_line_may_be_the_first_one_is_an_error() {
+    let mut buffer = LineBuffer::new(CAP).without_empty_lines();
+    assert_eq!(lines(&mut buffer, b"one\n\ntwo\n", &[100], 10), (vec![b"one".to_vec()], Some(FrameError::EmptyLines)));
+}

@@ -197,6 +197,12 @@ impl Invites {
         self.0.values_mut().filter(open).map(revoke).collect()
     }
 
+    /// Whether this peer has an invite that is neither claimed nor taken back.
+    #[must_use]
+    pub fn has_open(&self, subject: &PublicKey) -> bool {
+        self.0.values().any(|invite| invite.subject == *subject && invite.state == InviteState::Open)
+    }
+
     /// Forgets what expired more than a week ago.
     pub fn prune(&mut self, now: WallTime) {
         self.0.retain(|_, invite| now <= invite.expires + LISTED);

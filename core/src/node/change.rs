@@ -107,7 +107,7 @@ pub(super) enum Change {
     /// A peer has a new key.
     PeerRotation { stream: StreamId, re: Nonce, statement: RotationStatement, until: WallTime },
     /// A peer opened sessions of its own to us.
-    Opened { command: CommandId, peer: PublicKey, encrypt_key: EncryptKey, opened: Opened },
+    Opened { command: CommandId, peer: PublicKey, encrypt_key: Option<EncryptKey>, opened: Opened },
     /// We have a new key.
     OwnRotation { command: Option<CommandId>, next: IdentityFile },
     /// Something of discovery.
@@ -121,6 +121,15 @@ pub(super) enum Change {
 pub(super) struct Changes {
     queue: VecDeque<Change>,
     under_way: Option<UnderWay>,
+}
+
+impl Changes {
+    /// Whether a change that is not in force yet makes this key known.
+    pub(super) fn add(&self, key: &PublicKey) -> bool {
+        let next = self.under_way.as_ref().and_then(|under_way| under_way.next.as_ref());
+        let queued = |change: &Change| matches!(change, Change::Grant { grant, .. } if grant.peer == *key);
+        next.is_some_and(|next| next.peers.get(key).is_some()) || self.queue.iter().any(queued)
+    }
 }
 
 struct UnderWay {
@@ -238,7 +247,9 @@ impl Node {
             Change::Opened { command, peer, encrypt_key, opened } => {
                 let (sessions, capabilities) = (opened.sessions.clone(), opened.capabilities.clone());
                 next.peers.add(peer, now.wall).map_err(|error| Refusal::Command(command, error.into()))?;
-                next.peers.set_encrypt_key(&peer, encrypt_key);
+                if let Some(encrypt_key) = encrypt_key {
+                    next.peers.set_encrypt_key(&peer, encrypt_key);
+                }
                 next.peers.open(&peer, opened);
                 (alloc::vec![Document::Peers], Then::Opened { command, peer, sessions, capabilities })
             }

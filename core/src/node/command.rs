@@ -67,7 +67,7 @@ impl Node {
                 self.revoked(command, narrowed.removed, narrowed.narrowed, Vec::new(), now);
             }
             Command::RevokePeer { peer, session: None } => {
-                let peer = self.known(&peer)?;
+                let peer = self.revocable(&peer)?;
                 self.drop_pending_grants(&peer);
                 let (grants, invites) = self.at_once(|access| {
                     access.peers.revoke(&peer, now.wall);
@@ -102,6 +102,14 @@ impl Node {
     /// The key of a peer we know, under which it acts now.
     fn known(&self, peer: &PeerRef) -> Result<PublicKey, CommandError> {
         Ok(self.access.peers.resolve(peer).map_err(CommandError::Unresolved)?.key)
+    }
+
+    /// The key of a peer we know or are about to know: by an open invite, or by a change that waits for the disk.
+    fn revocable(&self, peer: &PeerRef) -> Result<PublicKey, CommandError> {
+        self.known(peer).or_else(|unknown| match peer {
+            PeerRef::Key(key) if self.access.invites.has_open(key) || self.changes.add(key) => Ok(*key),
+            _ => Err(unknown),
+        })
     }
 
     /// The key of a peer that may be unknown, if it was given in full.

@@ -11,7 +11,7 @@ use crate::event::RejectReason;
 use crate::handshake::NO_COMMON_VERSION;
 use crate::invite::InviteToken;
 use crate::keys::{EncryptKey, Nonce, PublicKey};
-use crate::message::{Body, Claim, Header, Inject, KeyRotation, Log, Message, RequestId};
+use crate::message::{Ack, Body, Claim, Header, Inject, KeyRotation, Log, Message, RequestId};
 use crate::peer::Opened;
 use crate::time::{Instant, Now};
 use crate::wire::json::Received;
@@ -55,6 +55,18 @@ pub(super) enum What {
         old: PublicKey,
         statement: String,
     },
+}
+
+impl Request {
+    /// Whether a message says nothing yet about an inject, as the original sees it: an acknowledgement, or the answer
+    /// to another question. The deadline bounds how long that goes on.
+    fn is_not_answered_by(&self, answer: &Body) -> bool {
+        match (&self.what, answer) {
+            (What::Inject { .. }, Body::Ack(_)) => true,
+            (What::Inject { request, .. }, Body::Response(response)) => response.request_id != *request,
+            _ => false,
+        }
+    }
 }
 
 impl What {
@@ -188,6 +200,9 @@ impl Node {
         let Ok(message) = answer.verify(channel.remote()) else {
             return self.invalid(id, RejectReason::BadSignature, now);
         };
+        if self.requests.get(&number).is_some_and(|request| request.is_not_answered_by(&message.body)) {
+            return;
+        }
         if let Some(nonce) = nonce {
             stream.asked.remove(&nonce);
         }
@@ -206,20 +221,17 @@ impl Node {
         let result = match (&request.what, message.body) {
             (_, Body::Reject(reject)) => Err(refusal(peer, &reject.reason)),
             (What::Log { .. }, Body::Ack(_)) => Ok(Reply::Logged),
-            (What::Inject { request: wanted, .. }, Body::Response(response)) if response.request_id == *wanted => {
+            (What::Inject { .. }, Body::Response(response)) => {
                 let sealed = Sealed { payload: response.payload, ephemeral: response.ephemeral };
                 self.open_response(id, &sealed, response.encrypt_key)
                     .map(Reply::Answer)
                     .ok_or(CommandError::BadAnswer(peer))
             }
-            (What::Claim { command, token, .. }, Body::Ack(ack)) => match ack.encrypt_key {
-                Some(encrypt_key) => {
-                    let (command, opened) = (*command, Opened::by_invite(token, now.wall));
-                    self.requests.remove(&number);
-                    return self.change(super::change::Change::Opened { command, peer, encrypt_key, opened }, now);
-                }
-                None => Err(CommandError::BadAnswer(peer)),
-            },
+            (What::Claim { command, token, .. }, Body::Ack(Ack { encrypt_key, .. })) => {
+                let (command, opened) = (*command, Opened::by_invite(token, now.wall));
+                self.requests.remove(&number);
+                return self.change(super::change::Change::Opened { command, peer, encrypt_key, opened }, now);
+            }
             (What::Notice { .. }, Body::Ack(_)) => Ok(Reply::Logged),
             _ => Err(CommandError::BadAnswer(peer)),
         };

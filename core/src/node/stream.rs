@@ -9,7 +9,7 @@ use super::{DialId, Node, Output, StreamId, StreamOrigin, TransportKey};
 use crate::channel::{Channel, Side};
 use crate::config::Config;
 use crate::event::{Event, RejectReason};
-use crate::frame::LineBuffer;
+use crate::frame::{FrameError, LineBuffer};
 use crate::handshake::{self, Dialler, Greeting};
 use crate::keys::{Nonce, PublicKey};
 use crate::peer::KeyStatus;
@@ -105,10 +105,13 @@ impl Node {
         phase: Phase,
         now: Now,
     ) {
+        let lines = LineBuffer::new(self.config.max_line().max(Config::MAX_STRANGER_LINE) + READ_AHEAD);
+        // No listener answers with an empty line; an original sender fails on it, too.
+        let lines = if matches!(phase, Phase::AwaitAck(..)) { lines.without_empty_lines() } else { lines };
         let stream = Stream {
             remote,
             phase,
-            lines: LineBuffer::new(self.config.max_line().max(Config::MAX_STRANGER_LINE) + READ_AHEAD),
+            lines,
             locals,
             opened: now.mono,
             deadline: now.mono + self.config.handshake_timeout,
@@ -167,23 +170,27 @@ impl Node {
             return;
         };
         if stream.lines.extend(bytes).is_err() {
-            return self.line_too_long(id, now);
+            return self.unreadable(id, FrameError::Overflow, now);
         }
         // A line may end the stream or change its limit, so each is handled before the next is cut off.
         while let Some(limit) = self.streams.get(&id).map(|stream| self.line_limit(stream)) {
             match self.streams.get_mut(&id).map(|stream| stream.lines.next_line(limit)) {
                 Some(Ok(Some(line))) => self.line(id, &line, now),
-                Some(Err(_)) => return self.line_too_long(id, now),
+                Some(Err(error)) => return self.unreadable(id, error, now),
                 Some(Ok(None)) | None => return,
             }
         }
     }
 
-    /// A peer whose grants were revoked hears that it is unauthorised; a stranger just loses the stream.
-    fn line_too_long(&mut self, id: StreamId, now: Now) {
+    /// The bytes of a stream make no lines. A peer whose grants were revoked hears that it is unauthorised, one that
+    /// sends too much hears that; a stranger just loses the stream.
+    fn unreadable(&mut self, id: StreamId, error: FrameError, now: Now) {
         let Some(stream) = self.streams.get(&id) else {
             return;
         };
+        if error == FrameError::EmptyLines {
+            return self.invalid(id, RejectReason::Malformed, now);
+        }
         if stream.dialled() || stream.channel().is_none() {
             return self.invalid(id, RejectReason::TooLong, now);
         }
@@ -294,6 +301,23 @@ impl Node {
         let acting = self.acting(peer, now);
         self.at_once(|access| access.peers.saw(&acting, now.wall));
         self.event(Event::PeerConnected { peer, version, dialled: side == Side::Dialler });
+        if side == Side::Listener {
+            self.limit_streams_of(peer, now);
+        }
+    }
+
+    /// A peer can have any number of transport keys: only its own key tells how many streams it holds. The oldest makes
+    /// room, one that waits for nothing before one that does.
+    fn limit_streams_of(&mut self, peer: PublicKey, now: Now) {
+        let accepted = self.streams.iter().filter(|(_, stream)| {
+            stream.channel().is_some_and(|it| it.side() == Side::Listener && it.remote().public() == peer)
+        });
+        let mut accepted: Vec<_> = accepted.map(|(id, stream)| (stream.serving > 0, stream.opened, *id)).collect();
+        accepted.sort_unstable();
+        let surplus = accepted.len().saturating_sub(self.config.max_streams_per_remote);
+        for (_, _, id) in accepted.into_iter().take(surplus) {
+            self.close(id, now);
+        }
     }
 
     pub(super) fn stream_closed(&mut self, id: StreamId, now: Now) {

@@ -88,6 +88,15 @@ impl Original {
         self.sign(&format!(r#"{{{members},"nonce":"{nonce}","ts":{ts}}}"#))
     }
 
+    /// The statement by which this key names its successor.
+    pub fn statement(&self, new: &Self, reason: &str, effective_at: u64, grace_ms: u64) -> String {
+        let (old, new, encrypt) = (self.public(), new.public(), new.encrypt_pub());
+        let object = format!(
+            r#"{{"v":1,"type":"key-rotation","oldSignPub":"{old}","newSignPub":"{new}","newEncryptPub":"{encrypt}","reason":"{reason}","effectiveAt":{effective_at},"gracePeriodMs":{grace_ms}}}"#
+        );
+        self.sign(&object).trim_end().to_owned()
+    }
+
     /// Signs a line anew whose content was changed, if its signature was right before.
     pub fn sign_again(&self, before: &str, after: &str) -> String {
         let Some((object, _)) = unsigned(before).filter(|(object, signature)| self.signed(object, signature)) else {
@@ -215,8 +224,7 @@ impl<'a> Channel<'a> {
         ephemeral: StaticSecret,
         versions: &[u64],
     ) -> Self {
-        let mut channel =
-            Self { identity, ephemeral, theirs: String::new(), version: 0, host, stream, nonces: stream.0 << 32 };
+        let mut channel = Self::on(host, stream, identity, ephemeral);
         let versions = Value::from(versions);
         let (from, ephemeral) = (identity.public(), x25519_public(&channel.ephemeral));
         let members =
@@ -225,6 +233,11 @@ impl<'a> Channel<'a> {
         let answers = channel.send(world, &line);
         channel.welcomed(&answers);
         channel
+    }
+
+    /// One side of a stream on which nothing was said yet.
+    pub fn on(host: usize, stream: StreamId, identity: &'a Original, ephemeral: StaticSecret) -> Self {
+        Self { identity, ephemeral, theirs: String::new(), version: 0, host, stream, nonces: stream.0 << 32 }
     }
 
     /// Takes the listener's keys from its answer to a hello.
@@ -321,6 +334,16 @@ impl<'a> Channel<'a> {
         )
     }
 
+    /// A rotation away from `old`; its `sig` repeats the statement's.
+    pub fn rotation(&mut self, world: &World, old: &Original, statement: &str) -> String {
+        self.nonces += 1;
+        let (from, nonce, ts) = (old.public(), format!("{:032x}", self.nonces), world.now.wall.as_millis());
+        let signature = &parse(statement.as_bytes())["sig"];
+        format!(
+            r#"{{"v":2,"type":"key-rotation","from":"{from}","keyRotation":{statement},"nonce":"{nonce}","ts":{ts},"sig":{signature}}}"#
+        ) + "\n"
+    }
+
     pub fn ack(&mut self, world: &World, extra: &str) -> String {
         let from = self.identity.public();
         self.line(world, &format!(r#""v":2,"type":"ack","from":"{from}"{extra}"#))
@@ -342,6 +365,21 @@ impl<'a> Channel<'a> {
             world,
             &format!(
                 r#""v":2,"type":"response","from":"{from}","encryptPub":"{encrypt}","ephemeralPub":"{ephemeral}","session":{session},"payload":"{payload}","requestId":{id}"#
+            ),
+        )
+    }
+
+    /// The answer to an inject in protocol 1: for the two static keys.
+    pub fn static_response(&mut self, world: &World, request: &Value, text: &str) -> String {
+        let theirs = request["encryptPub"].as_str().expect("the asker's static key");
+        let key = payload_key(&self.identity.encrypt, theirs).expect("a key");
+        let payload = STANDARD.encode(seal(&key, [9; 12], text.as_bytes()));
+        let (from, encrypt) = (self.identity.public(), self.identity.encrypt_pub());
+        let (session, id) = (&request["session"], &request["requestId"]);
+        self.line(
+            world,
+            &format!(
+                r#""v":2,"type":"response","from":"{from}","encryptPub":"{encrypt}","session":{session},"payload":"{payload}","requestId":{id}"#
             ),
         )
     }

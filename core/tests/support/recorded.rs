@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use wopr_p2p_core::{EntryKind, Stored, StreamId};
+use x25519_dalek::StaticSecret;
 
 use crate::original::{self, Channel, Original, payload_key, pkcs8, rekeyed, with_member};
 use crate::world::{START, World};
@@ -130,6 +131,25 @@ pub fn remade_payload(text: &str, from: &[u8; 32], channel: &Channel<'_>, listen
         Some(in_the_same_spelling(payload, &rekeyed(&bytes, from, &to)))
     });
     format!("{}{end}", channel.identity.sign_again(body, &changed))
+}
+
+/// A recorded response for a dialler with other keys: encrypted for the key in its hello, and with this request id. What
+/// the response lacks it goes on lacking.
+pub fn remade_response(line: &str, id: Option<&str>, text: &str, hello: &Value, signer: &Original) -> String {
+    let (body, end) = line.split_at(line.trim_end().len());
+    let message = original::parse(body.as_bytes());
+    let mut changed = body.to_owned();
+    if let Some(id) = id {
+        changed = with_member(&changed, "requestId", |_| Some(id.to_owned()));
+    }
+    if message["payload"].is_string() && message["ephemeralPub"].is_string() {
+        let fresh = StaticSecret::from([0x21; 32]);
+        let key = payload_key(&fresh, vectors::text(hello, "ephemeralPub")).expect("the dialler's ephemeral key");
+        let payload = STANDARD.encode(original::seal(&key, [5; 12], text.as_bytes()));
+        changed = with_member(&changed, "payload", |_| Some(payload));
+        changed = with_member(&changed, "ephemeralPub", |_| Some(original::x25519_public(&fresh)));
+    }
+    format!("{}{end}", signer.sign_again(body, &changed))
 }
 
 /// Writes bytes in base64 as another text of the same length is written: with its junk, in its alphabet.

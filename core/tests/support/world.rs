@@ -81,6 +81,7 @@ pub struct World {
     queue: VecDeque<(usize, Input)>,
     /// Listeners that the test plays itself: where they are found, and their transport key.
     raw_listeners: Vec<(Topic, u8)>,
+    dials_end: DialEnd,
 }
 
 impl World {
@@ -91,7 +92,13 @@ impl World {
 
     pub fn with_config(count: usize, config: &Config) -> Self {
         let now = Now { mono: Instant::from_millis(1_000), wall: WallTime::from_millis(START) };
-        let mut world = Self { hosts: Vec::new(), now, queue: VecDeque::new(), raw_listeners: Vec::new() };
+        let mut world = Self {
+            hosts: Vec::new(),
+            now,
+            queue: VecDeque::new(),
+            raw_listeners: Vec::new(),
+            dials_end: DialEnd::Exhausted,
+        };
         for _ in 0..count {
             world.add(config.clone(), Stored::default());
         }
@@ -206,7 +213,8 @@ impl World {
         self.hosts.iter().filter_map(|host| host.node.poll_timeout()).map(|(at, _)| at).min()
     }
 
-    fn sleep_until_timeout(&mut self) {
+    /// Lets time pass until the next timer of anybody.
+    pub fn sleep_until_timeout(&mut self) {
         let at = self.next_timeout().expect("a node always has a timer");
         self.advance_to(at.max(self.now.mono));
         for host in 0..self.hosts.len() {
@@ -362,7 +370,12 @@ impl World {
         self.raw_listeners.clear();
     }
 
-    /// What the node has sent on the streams that it dialled to the test, newest stream last; closed ones are left out.
+    /// How searches end from now on.
+    pub fn ends_dials_with(&mut self, why: DialEnd) {
+        self.dials_end = why;
+    }
+
+    /// The streams that the node dialled to the test, newest last; those that it closed are left out.
     pub fn dialled_raw(&self, host: usize) -> Vec<StreamId> {
         let closed = &self.hosts[host].closed;
         self.hosts[host].dialled_raw.iter().filter(|stream| !closed.contains(stream)).copied().collect()
@@ -396,7 +409,7 @@ impl World {
             let remote = TransportKey([theirs; 32]);
             self.queue.push_back((host, Input::StreamOpened { stream: near, origin, remote }));
         }
-        self.queue.push_back((host, Input::DialEnded { dial, why: DialEnd::Exhausted }));
+        self.queue.push_back((host, Input::DialEnded { dial, why: self.dials_end }));
     }
 }
 

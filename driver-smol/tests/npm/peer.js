@@ -1,12 +1,14 @@
 // A peer of the reference: node peer.js listen|dial TOPIC HOST BOOTSTRAP...
 // A listener prints "ready" once it is announced, and sends every message back. A dialler prints, in milliseconds,
-// when the connection stood and when the first byte came back, counted from the dial: {"opened":12.3,"firstByte":14.5}
+// when the connection stood and when the first byte came back, counted from the dial: {"opened":12.3,"firstByte":14.5},
+// after a second, long message has come back in one piece too.
 const DHT = require('hyperdht')
 const Hyperswarm = require('hyperswarm')
 
 const [role, topicHex, host, ...bootstrap] = process.argv.slice(2)
 const topic = Buffer.from(topicHex, 'hex')
 const message = Buffer.from(JSON.stringify({ hello: 'x'.repeat(300) }) + '\n')
+const long = Buffer.alloc(1400000, 0x5a)
 
 async function main () {
   const dht = new DHT({ bootstrap, host })
@@ -32,9 +34,15 @@ async function dial (swarm) {
   swarm.on('connection', (connection) => {
     const opened = performance.now() - began
     connection.on('error', () => {})
+    let firstByte = null
     connection.on('data', (data) => {
-      if (!data.equals(message)) throw new Error('the echo differs')
-      console.log(JSON.stringify({ opened, firstByte: performance.now() - began }))
+      if (!data.equals(firstByte === null ? message : long)) throw new Error(`the echo differs: ${data.length} bytes`)
+      if (firstByte === null) {
+        firstByte = performance.now() - began
+        connection.write(long)
+        return
+      }
+      console.log(JSON.stringify({ opened, firstByte }))
       connection.end()
       swarm.destroy().then(() => process.exit(0))
     })

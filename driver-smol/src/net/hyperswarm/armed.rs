@@ -1,49 +1,70 @@
 //! A stream that waits on several sockets at once: where its first packet arrives, it lives.
 
-use std::collections::HashMap;
+use std::net::SocketAddrV4;
+use std::sync::Arc;
 
-use libudx::{UdxError, UdxSocket, UdxStream};
 use tokio::sync::mpsc;
 
-use super::rpc::runtime;
+use super::rpc::{Packet, Route, RpcSocket};
+use super::udx::is_opening;
+
+/// Packets of a stream that may wait to be looked at.
+const PACKETS: usize = 1024;
+
+/// Where a stream lives: its socket and the other side's address, and the packets that come for it.
+pub(super) struct Wire {
+    pub(super) socket: Arc<RpcSocket>,
+    pub(super) remote: SocketAddrV4,
+    pub(super) packets: mpsc::Receiver<Packet>,
+    /// The packets that have come already.
+    pub(super) first: Option<Packet>,
+    _route: Route,
+}
+
+impl Wire {
+    /// A stream with this number on this socket, to this address.
+    pub(super) fn new(id: u32, socket: Arc<RpcSocket>, remote: SocketAddrV4) -> Self {
+        let (sender, packets) = mpsc::channel(PACKETS);
+        let route = socket.route(id, sender, 0);
+        Self { socket, remote, packets, first: None, _route: route }
+    }
+}
 
 /// The waiting stream.
 pub(super) struct Armed {
-    local_id: u32,
-    remote_id: u32,
-    waiting: HashMap<usize, (UdxStream, UdxSocket)>,
-    count: usize,
-    fired: mpsc::UnboundedReceiver<usize>,
-    fire: mpsc::UnboundedSender<usize>,
+    id: u32,
+    sockets: Vec<(Arc<RpcSocket>, Route)>,
+    sender: mpsc::Sender<Packet>,
+    packets: mpsc::Receiver<Packet>,
 }
 
 impl Armed {
-    /// A stream between these two numbers, not waiting anywhere yet.
-    pub(super) fn new(local_id: u32, remote_id: u32) -> Self {
-        // Bounded by the number of sockets: each sends once.
-        let (fire, fired) = mpsc::unbounded_channel();
-        Self { local_id, remote_id, waiting: HashMap::new(), count: 0, fired, fire }
+    /// A stream with this number, not waiting anywhere yet.
+    pub(super) fn new(id: u32) -> Self {
+        let (sender, packets) = mpsc::channel(PACKETS);
+        Self { id, sockets: Vec::new(), sender, packets }
     }
 
     /// Waits on this socket too.
-    pub(super) async fn arm(&mut self, socket: &UdxSocket) -> Result<(), UdxError> {
-        let stream = runtime().stream(self.local_id).await?;
-        let (number, fire) = (self.count, self.fire.clone());
-        stream.set_firewall_hook(socket, self.remote_id, move |_, _, _| fire.send(number).is_ok())?;
-        self.count += 1;
-        self.waiting.insert(number, (stream, socket.clone()));
-        Ok(())
+    pub(super) fn arm(&mut self, socket: Arc<RpcSocket>) {
+        let route = socket.route(self.id, self.sender.clone(), self.sockets.len());
+        self.sockets.push((socket, route));
     }
 
-    /// The stream and its socket, once its first packet has arrived.
-    pub(super) async fn connected(&mut self) -> (UdxStream, UdxSocket) {
+    /// The first packet of the stream.
+    pub(super) async fn opened(&mut self) -> Packet {
         loop {
-            // The channel stays open, we hold a sender.
-            if let Some(number) = self.fired.recv().await
-                && let Some(connected) = self.waiting.remove(&number)
-            {
-                return connected;
+            // The channel stays open: we hold a sender.
+            match self.packets.recv().await {
+                Some(packet) if packet.socket < self.sockets.len() && is_opening(&packet.data) => return packet,
+                _ => {}
             }
         }
+    }
+
+    /// The stream where its first packet came; the other sockets are let go.
+    pub(super) fn settle(mut self, first: Packet) -> Wire {
+        let (socket, route) = self.sockets.swap_remove(first.socket);
+        Wire { socket, remote: first.from, packets: self.packets, first: Some(first), _route: route }
     }
 }

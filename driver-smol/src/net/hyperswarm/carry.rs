@@ -1,41 +1,36 @@
-//! Carries the messages of a stream over UDX.
+//! Carries the messages of a stream over UDX: the loop between the driver's queues, the cipher and the socket.
 //!
-//! Writes are handed to UDX without waiting for the last one to arrive, so the first message leaves in the same moment
-//! as the stream opens. UDX neither limits what it queues nor what it buffers for a slow reader, so both are limited
-//! here: sending waits once [`WINDOW`] bytes may be unacknowledged, and a peer that sends more than [`BACKLOG`] bytes
-//! that nobody reads is cut off.
+//! Nothing waits for an acknowledgement before it leaves. Both directions are bounded: the driver's messages are taken
+//! while no more than [`WINDOW`] bytes are unacknowledged, and the other side is told how much room is left for its own.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use libudx::{UdxSocket, UdxStream};
 use peeroxide_dht::noise_wrap::NoiseWrapResult;
-use smol::future::poll_once;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use smol::channel::Receiver;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 
+use super::armed::Wire;
+use super::rpc::Packet;
 use super::secret::{Corrupt, Opener, Sealer};
+use super::udx::{Broken, Udx};
 use crate::net::Stream;
 use crate::net::stream::{StreamPort, stream};
 
-/// Bytes sent before it is waited for that they have arrived.
-const WINDOW: usize = 1024 * 1024;
-/// Bytes received that may wait for the driver.
-const BACKLOG: usize = 4 * 1024 * 1024;
-/// How often an empty message shows that we are there; a peer that acknowledges none for about a minute is gone.
+/// Bytes that may be unacknowledged when the next message is taken.
+const WINDOW: usize = 2 * 1024 * 1024;
+/// Packets that are looked at before the answers leave.
+const BATCH: usize = 64;
+/// How often an empty message shows that we are there; a peer that acknowledges none for long is gone.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// How long a closing stream may take to deliver what was sent.
 const FLUSH: Duration = Duration::from_secs(5);
 /// How long the other side may take to close its direction too.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// The stream is over.
+/// Nothing more comes.
 struct Over;
-
-impl From<libudx::UdxError> for Over {
-    fn from(_: libudx::UdxError) -> Self {
-        Self
-    }
-}
 
 impl From<Corrupt> for Over {
     fn from(_: Corrupt) -> Self {
@@ -43,41 +38,51 @@ impl From<Corrupt> for Over {
     }
 }
 
-/// Serves a stream over this connected UDX stream, which lives on this socket.
-pub(super) fn carry(udx: UdxStream, socket: UdxSocket, keys: &NoiseWrapResult) -> Stream {
+impl From<Broken> for Over {
+    fn from(_: Broken) -> Self {
+        Self
+    }
+}
+
+/// Serves a stream whose other side has this number, until it is closed or the network is.
+pub(super) fn carry(wire: Wire, remote_id: u32, keys: &NoiseWrapResult, closed: watch::Receiver<()>) -> Stream {
     let (stream, port) = stream(keys.remote_public_key);
+    let now = Instant::now();
     let (sealer, first) = Sealer::new(keys);
-    let carrier = Carrier { udx, sealer, opener: Opener::new(keys), unacknowledged: 0, backlog: Backlog::default() };
-    tokio::spawn(async move {
-        carrier.run(first, port).await;
-        drop(socket);
-    });
+    let mut udx = Udx::new(remote_id, now);
+    udx.write(&first, now);
+    let carrier = Carrier { wire, udx, sealer, opener: Opener::new(keys), backlog: Backlog::default() };
+    tokio::spawn(carrier.run(port, closed));
     stream
 }
 
 struct Carrier {
-    udx: UdxStream,
+    wire: Wire,
+    udx: Udx,
     sealer: Sealer,
     opener: Opener,
-    unacknowledged: usize,
     backlog: Backlog,
 }
 
 impl Carrier {
-    async fn run(mut self, first: Vec<u8>, port: StreamPort) {
+    async fn run(mut self, port: StreamPort, mut closed: watch::Receiver<()>) {
         let StreamPort { outgoing, incoming, unfinished } = port;
-        let asked_to_close = match self.write(&first).await {
-            Ok(()) => self.exchange(&outgoing, &incoming).await.is_ok(),
-            Err(Over) => false,
+        let alive = tokio::select! {
+            result = self.exchange(&outgoing, &incoming) => result.is_ok() || self.udx.is_remote_ended(),
+            // A change or the end: both mean the same.
+            _ = closed.changed() => false,
         };
         // From here on sending fails for the driver, and it sees the end after what has arrived.
         outgoing.close();
-        if asked_to_close && matches!(timeout(FLUSH, self.udx.shutdown()).await, Ok(Ok(()))) {
+        if alive {
+            self.udx.end(Instant::now());
+            drop(timeout(FLUSH, self.until(|udx| udx.is_flushed())).await);
             drop(unfinished);
-            // Without the other side's end it would see ours as an error.
-            drop(timeout(LINGER, async { while let Ok(Some(_)) = self.udx.read().await {} }).await);
+            drop(timeout(LINGER, self.until(|udx| udx.is_flushed() && udx.is_remote_ended())).await);
         }
-        drop(self.udx.destroy().await);
+        if !(self.udx.is_flushed() && self.udx.is_remote_ended()) {
+            self.wire.socket.send_packet(&self.udx.destroy(), self.wire.remote).await;
+        }
         while let Some(message) = self.backlog.pop() {
             if incoming.send(message).await.is_err() {
                 break;
@@ -86,56 +91,105 @@ impl Carrier {
     }
 
     /// Goes on until the driver closes the stream (`Ok`) or the stream is over.
-    async fn exchange(
-        &mut self,
-        outgoing: &smol::channel::Receiver<Vec<u8>>,
-        incoming: &tokio::sync::mpsc::Sender<Vec<u8>>,
-    ) -> Result<(), Over> {
+    async fn exchange(&mut self, outgoing: &Receiver<Vec<u8>>, incoming: &mpsc::Sender<Vec<u8>>) -> Result<(), Over> {
         let mut keep_alive = interval(KEEP_ALIVE);
         keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first tick is due at once, and the stream has just begun.
+        keep_alive.reset();
+        if let Some(first) = self.wire.first.take() {
+            self.take(&first, incoming)?;
+        }
         loop {
+            self.transmit().await;
+            let deadline = self.udx.poll_timeout();
             tokio::select! {
-                bytes = self.udx.read() => {
-                    let bytes = bytes?.ok_or(Over)?;
-                    for message in self.opener.open(&bytes)? {
-                        // When nobody reads any more, what arrives is of no use.
-                        if !incoming.is_closed() {
-                            self.backlog.push(message)?;
-                        }
+                packet = self.wire.packets.recv() => {
+                    self.take(&packet.ok_or(Over)?, incoming)?;
+                    for _ in 1..BATCH {
+                        let Ok(packet) = self.wire.packets.try_recv() else { break };
+                        self.take(&packet, incoming)?;
+                    }
+                    if self.udx.is_remote_ended() {
+                        return Err(Over);
                     }
                 }
                 slot = incoming.reserve(), if !self.backlog.is_empty() => {
-                    if let (Ok(slot), Some(message)) = (slot, self.backlog.pop()) {
-                        slot.send(message);
+                    match (slot, self.backlog.pop()) {
+                        (Ok(slot), Some(message)) => slot.send(message),
+                        // When nobody reads any more, what arrives is of no use.
+                        _ => self.backlog.clear(),
                     }
+                    self.udx.set_unused(self.backlog.bytes);
                 }
-                message = outgoing.recv() => {
+                message = outgoing.recv(), if self.udx.unacknowledged() <= WINDOW => {
                     let Ok(message) = message else { return Ok(()) };
                     let frame = self.sealer.seal(&message);
-                    self.write(&frame).await?;
+                    self.udx.write(&frame, Instant::now());
                 }
                 _ = keep_alive.tick() => {
                     let frame = self.sealer.seal(&[]);
-                    self.write(&frame).await?;
+                    self.udx.write(&frame, Instant::now());
                 }
+                () = until(deadline), if deadline.is_some() => self.udx.handle_timeout(Instant::now())?,
             }
         }
     }
 
-    async fn write(&mut self, frame: &[u8]) -> Result<(), Over> {
-        self.unacknowledged += frame.len();
-        if self.unacknowledged <= WINDOW {
-            // The first look at the write puts it into UDX's queue; the rest of it would only wait.
-            poll_once(self.udx.write(frame)).await.unwrap_or(Ok(()))?;
-        } else {
-            self.udx.write(frame).await?;
-            self.unacknowledged = 0;
+    fn take(&mut self, packet: &Packet, incoming: &mpsc::Sender<Vec<u8>>) -> Result<(), Over> {
+        let bytes = self.accept(packet)?;
+        for message in self.opener.open(&bytes)? {
+            if !incoming.is_closed() {
+                self.backlog.push(message);
+            }
         }
+        self.udx.set_unused(self.backlog.bytes);
         Ok(())
+    }
+
+    fn accept(&mut self, packet: &Packet) -> Result<Vec<u8>, Over> {
+        // The stream's number alone proves nothing.
+        if packet.from != self.wire.remote {
+            return Ok(Vec::new());
+        }
+        Ok(self.udx.handle(&packet.data, Instant::now())?)
+    }
+
+    /// Serves the closing stream until this is so, or it broke. What arrives is no longer used.
+    async fn until(&mut self, done: impl Fn(&Udx) -> bool) {
+        loop {
+            self.transmit().await;
+            if done(&self.udx) {
+                return;
+            }
+            let deadline = self.udx.poll_timeout();
+            let result = tokio::select! {
+                packet = self.wire.packets.recv() => match packet {
+                    Some(packet) => self.accept(&packet).map(drop),
+                    None => Err(Over),
+                },
+                () = until(deadline), if deadline.is_some() => self.udx.handle_timeout(Instant::now()).map_err(Over::from),
+            };
+            self.udx.set_unused(0);
+            if result.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn transmit(&mut self) {
+        while let Some(packet) = self.udx.poll_transmit(Instant::now()) {
+            self.wire.socket.send_packet(&packet, self.wire.remote).await;
+        }
     }
 }
 
-/// Messages that wait for the driver.
+async fn until(deadline: Option<Instant>) {
+    if let Some(deadline) = deadline {
+        sleep_until(deadline.into()).await;
+    }
+}
+
+/// Messages that wait for the driver. The other side's window bounds them.
 #[derive(Default)]
 struct Backlog {
     messages: VecDeque<Vec<u8>>,
@@ -143,16 +197,19 @@ struct Backlog {
 }
 
 impl Backlog {
-    fn push(&mut self, message: Vec<u8>) -> Result<(), Over> {
+    fn push(&mut self, message: Vec<u8>) {
         self.bytes += message.len();
         self.messages.push_back(message);
-        if self.bytes > BACKLOG { Err(Over) } else { Ok(()) }
     }
 
     fn pop(&mut self) -> Option<Vec<u8>> {
         let message = self.messages.pop_front()?;
         self.bytes -= message.len();
         Some(message)
+    }
+
+    fn clear(&mut self) {
+        *self = Self::default();
     }
 
     fn is_empty(&self) -> bool {

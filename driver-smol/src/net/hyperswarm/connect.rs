@@ -21,11 +21,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::armed::Wire;
 use super::carry::carry;
 use super::nat::{Nat, sample};
 use super::punch::{Event, Puncher, Start};
 use super::rounds::{Relays, Rounds};
-use super::rpc::{Arrival, Call, Patience, RpcSocket, address, runtime};
+use super::rpc::{Arrival, Call, Patience, RpcSocket, address};
 use super::{NAT_NODES, Shared};
 use crate::net::Stream;
 
@@ -60,7 +61,6 @@ pub(super) async fn connect(
 ) -> Result<Stream, ConnectError> {
     let work = async {
         let (socket, arrived) = RpcSocket::bind(shared.host).await.map_err(|_| ConnectError::Socket)?;
-        let socket = Arc::new(socket);
         // Known by the time it is needed.
         let nat = sample(&socket, shared.dht.known(NAT_NODES));
         let attempt = Attempt { shared, socket, keys, ephemeral: generate_keypair(), remote, stream: rand::random() };
@@ -207,19 +207,19 @@ impl Attempt {
     ) -> Result<Stream, ConnectError> {
         let Relayed { relay, own, server, .. } = met.relayed;
         let Some(server) = server else {
-            return self.open(&met, &self.socket, relay).await;
+            return Ok(self.open(&met, &self.socket, relay));
         };
         let relays = Relays::of(&met.theirs, relay);
         if met.theirs.firewall == FIREWALL_OPEN {
             let public = met.theirs.addresses4.iter().filter_map(address).find(|a| is_public(*a.ip()));
-            return self.open(&met, &self.socket, public.unwrap_or(server)).await;
+            return Ok(self.open(&met, &self.socket, public.unwrap_or(server)));
         }
         let near = own.filter(|own| own.ip() == server.ip()).and_then(|_| self.near_address(&met.theirs.addresses4));
         let mut ping = std::pin::pin!(ping(self.socket.clone(), near));
         let mut pinging = near.is_some();
         let Some(relays) = relays else {
             return match (pinging, ping.await) {
-                (true, Some(near)) => self.open(&met, &self.socket, near).await,
+                (true, Some(near)) => Ok(self.open(&met, &self.socket, near)),
                 _ => Err(ConnectError::NoWay),
             };
         };
@@ -233,7 +233,7 @@ impl Attempt {
                 near = &mut ping, if pinging => {
                     pinging = false;
                     if let Some(near) = near {
-                        return self.open(&met, &self.socket, near).await;
+                        return Ok(self.open(&met, &self.socket, near));
                     }
                 }
                 remote = &mut rounds, if talking => {
@@ -253,7 +253,7 @@ impl Attempt {
                 event = puncher.next() => match event {
                     Event::Probe(number, from) => {
                         let socket = puncher.socket(number).cloned().ok_or(ConnectError::Socket)?;
-                        return self.open(&met, &socket, from).await;
+                        return Ok(self.open(&met, &socket, from));
                     }
                     Event::GaveUp => return Err(ConnectError::NoWay),
                     Event::Nat | Event::Request(..) => {}
@@ -269,10 +269,9 @@ impl Attempt {
         address(&match_address(&ours, theirs).or_else(|| theirs.first().cloned())?)
     }
 
-    async fn open(&self, met: &Met, socket: &RpcSocket, to: SocketAddrV4) -> Result<Stream, ConnectError> {
-        let udx = runtime().stream(self.stream).await.map_err(|_| ConnectError::Socket)?;
-        udx.connect(socket.udp(), met.stream, to.into()).await.map_err(|_| ConnectError::Socket)?;
-        Ok(carry(udx, socket.udp().clone(), &met.keys))
+    fn open(&self, met: &Met, socket: &Arc<RpcSocket>, to: SocketAddrV4) -> Stream {
+        let wire = Wire::new(self.stream, socket.clone(), to);
+        carry(wire, met.stream, &met.keys, self.shared.closed.subscribe())
     }
 }
 

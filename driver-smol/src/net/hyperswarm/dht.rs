@@ -40,14 +40,14 @@ pub(super) struct Reply {
 
 /// A client of the DHT.
 pub(super) struct Dht {
-    pub(super) socket: RpcSocket,
+    pub(super) socket: Arc<RpcSocket>,
     bootstrap: Vec<SocketAddrV4>,
     /// Nodes that answered, the latest last.
     known: Mutex<VecDeque<SocketAddrV4>>,
 }
 
 impl Dht {
-    pub(super) fn new(socket: RpcSocket, bootstrap: Vec<SocketAddrV4>) -> Arc<Self> {
+    pub(super) fn new(socket: Arc<RpcSocket>, bootstrap: Vec<SocketAddrV4>) -> Arc<Self> {
         Arc::new(Self { socket, bootstrap, known: Mutex::default() })
     }
 
@@ -166,3 +166,6 @@ impl Search {
         reply
     }
 }
+
+#[cfg(test)]
+mod tests;

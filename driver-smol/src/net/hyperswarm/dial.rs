@@ -8,8 +8,9 @@ use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::time::Duration;
 
+use peeroxide_dht::State;
 use peeroxide_dht::hyperdht::KeyPair;
-use peeroxide_dht::hyperdht_messages::{LOOKUP, decode_lookup_raw_reply_from_bytes};
+use peeroxide_dht::hyperdht_messages::{HyperPeer, LOOKUP, decode_hyper_peer};
 use smol::channel::Sender;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -109,8 +110,7 @@ impl Round<'_> {
         let mut answered = false;
         let seen = |reply: &Reply| {
             answered = true;
-            let value = reply.value.as_deref().and_then(|value| decode_lookup_raw_reply_from_bytes(value).ok());
-            for peer in value.into_iter().flat_map(|record| record.peers) {
+            for peer in reply.value.as_deref().map(listeners).unwrap_or_default() {
                 let hints = peer.relay_addresses.iter().take(3).filter_map(address).collect();
                 // When there are too many, the rest has to wait for the next round.
                 drop(named.try_send((peer.public_key, hints)));
@@ -120,3 +120,18 @@ impl Round<'_> {
         answered
     }
 }
+
+/// The listeners that a node names. The library's decoder makes room for as many as the node claims, before it looks
+/// whether they are there: any node could end the process with it.
+fn listeners(value: &[u8]) -> Vec<HyperPeer> {
+    let (count, rest) = match value {
+        [count @ ..=0xfc, rest @ ..] => (usize::from(*count), rest),
+        // Nobody honest names more than a handful at once.
+        _ => return Vec::new(),
+    };
+    let mut state = State::from_buffer(rest);
+    (0..count.min(MAX_LISTENERS)).map_while(|_| decode_hyper_peer(&mut state).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests;

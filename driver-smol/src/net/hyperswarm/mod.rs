@@ -1,8 +1,8 @@
 //! Nodes meet on the DHT of Hyperswarm and connect straight to each other, through NATs where there are any.
 //!
-//! The DHT's messages, the Noise handshake, the secretstream cipher and the UDX transport are those of the `peeroxide`
-//! crates; how connections are made is ours, after the reference in JavaScript. The crates need tokio: all of it runs
-//! on the runtime that `async-compat` keeps, and only channels lead out of this folder.
+//! The DHT's messages, the Noise handshake and the secretstream cipher are those of the crate `peeroxide-dht`; how
+//! connections are made and the UDX transport are ours, after the reference. The crate needs tokio: all of it runs on
+//! the runtime that `async-compat` keeps, and only channels lead out of this folder.
 
 mod announce;
 mod armed;
@@ -17,6 +17,7 @@ mod rpc;
 mod secret;
 mod server;
 mod session;
+mod udx;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -83,6 +84,8 @@ struct Shared {
     listeners: Mutex<HashMap<[u8; 32], Arc<Listener>>>,
     accepted: Sender<Incoming>,
     turns: Turns,
+    /// Tells the streams that the network is closed.
+    closed: watch::Sender<()>,
 }
 
 impl Shared {
@@ -124,6 +127,7 @@ impl Hyperswarm {
                 listeners: Mutex::default(),
                 accepted: accept,
                 turns: Arc::new(Semaphore::new(1)),
+                closed: watch::Sender::new(()),
             });
             let server = tokio::spawn(server::serve(shared.clone(), arrivals)).abort_handle();
             tokio::spawn(async move { dht.bootstrap().await });
@@ -184,12 +188,13 @@ impl Network for Hyperswarm {
     fn close(&self) -> Task<()> {
         let topics: Vec<_> = self.listening.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect();
         let leaving: Vec<_> = topics.into_iter().map(|topic| self.unlisten(topic)).collect();
-        let (server, accepted) = (self.server.clone(), self.shared.accepted.clone());
+        let (server, shared) = (self.server.clone(), self.shared.clone());
         Box::pin(async move {
-            accepted.close();
+            shared.accepted.close();
             for left in leaving {
                 left.await;
             }
+            shared.closed.send_replace(());
             server.abort();
         })
     }
@@ -199,6 +204,7 @@ impl Drop for Hyperswarm {
     fn drop(&mut self) {
         self.server.abort();
         self.shared.accepted.close();
+        self.shared.closed.send_replace(());
     }
 }
 

@@ -214,7 +214,7 @@ impl Puncher {
                 while self.sockets.len() < SOCKETS {
                     let (socket, arrived) = RpcSocket::bind(self.host).await?;
                     socket.limit_hops(true);
-                    self.add(Arc::new(socket), arrived);
+                    self.add(socket, arrived);
                 }
                 Schedule::ManySockets { to, sent: 0 }
             }

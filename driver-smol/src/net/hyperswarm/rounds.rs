@@ -112,14 +112,14 @@ impl<'a> Rounds<'a> {
         }
         if self.relays.server == self.relays.client && self.server != answer.from {
             self.server = answer.from;
-            self.socket.open_session(self.server).await;
+            self.socket.open_session(self.server);
         }
         self.announce_punching(answer.said.token).await
     }
 
     /// The first round.
     async fn probe(&mut self) -> Result<Answer, ConnectError> {
-        self.socket.open_session(self.server).await;
+        self.socket.open_session(self.server);
         let message = HolepunchPayload { remote_address: Some(peer(self.server)), ..self.message(false) };
         let (relay, to) = (self.relays.server, self.relays.server_sees);
         let answer = self.exchange(relay, to, message).await?;

@@ -1,7 +1,7 @@
-//! A UDP socket that speaks the DHT's requests and responses, and on which UDX streams and punches arrive.
+//! A UDP socket that speaks the DHT's requests and responses, and on which streams and punches arrive.
 //!
 //! The address a node is seen under belongs to one socket, so whatever depends on it (handshakes, punching, sampling
-//! the NAT) has to be said from that socket: the DHT node of the library has only its own.
+//! the NAT, the stream in the end) has to be said from that socket.
 //!
 //! Bytes from strangers: a response is looked at only if a request to that very address waits for it, everything else
 //! goes into a bounded queue and is dropped when that is full.
@@ -11,18 +11,23 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use libudx::{Datagram, UdxRuntime, UdxSocket, UdxStream};
 use peeroxide_dht::messages::{
     Ipv4Peer, Message, Request, Response, decode_message, encode_request_to_bytes, encode_response_to_bytes,
 };
+use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
+use super::udx::stream_id;
 use crate::net::NetError;
 
 /// Arrivals that may wait to be looked at.
 const ARRIVALS: usize = 256;
+/// The largest packet that is of any use: paths carry 1500 bytes at most.
+const LARGEST_PACKET: usize = 2048;
+/// The pause after the system could not receive.
+const RECEIVE_PAUSE: Duration = Duration::from_millis(20);
 /// The single byte that opens a way through a NAT.
 const PROBE: &[u8] = &[0];
 /// Hops a packet makes that shall open our own NAT and go no further than the other one.
@@ -88,13 +93,30 @@ struct Waiting {
     answer: oneshot::Sender<Response>,
 }
 
-type Pending = Arc<Mutex<HashMap<u16, Waiting>>>;
+/// A packet of a stream.
+#[derive(Debug)]
+pub(super) struct Packet {
+    /// The socket it came on, as numbered by whoever made the route.
+    pub(super) socket: usize,
+    pub(super) from: SocketAddrV4,
+    pub(super) data: Vec<u8>,
+}
 
-/// The socket. Its reading task ends with it; streams hold the UDP socket themselves.
+/// Where the packets of a stream go.
+struct Destination {
+    packets: mpsc::Sender<Packet>,
+    socket: usize,
+}
+
+type Pending = Arc<Mutex<HashMap<u16, Waiting>>>;
+type Routes = Arc<Mutex<HashMap<u32, Destination>>>;
+
+/// The socket. It is closed when the last one who holds it drops it.
 pub(super) struct RpcSocket {
-    udp: UdxSocket,
+    udp: Arc<UdpSocket>,
     port: u16,
     pending: Pending,
+    routes: Routes,
     reader: AbortHandle,
 }
 
@@ -104,33 +126,49 @@ impl Drop for RpcSocket {
     }
 }
 
+/// Packets with this number go to a stream until this is dropped.
+pub(super) struct Route {
+    routes: Routes,
+    id: u32,
+}
+
+impl Drop for Route {
+    fn drop(&mut self) {
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+    }
+}
+
 impl RpcSocket {
     /// Opens a socket on a free port of this address; gives what arrives on it unasked.
-    pub(super) async fn bind(host: Ipv4Addr) -> Result<(Self, mpsc::Receiver<Arrival>), NetError> {
-        Self::bind_to(SocketAddrV4::new(host, 0)).await
+    pub(super) async fn bind(host: Ipv4Addr) -> Result<(Arc<Self>, mpsc::Receiver<Arrival>), NetError> {
+        let address = SocketAddr::from((host, 0));
+        let failed = |reason| NetError::Bind { address, reason };
+        let udp = Arc::new(UdpSocket::bind(address).await.map_err(failed)?);
+        let port = udp.local_addr().map_err(failed)?.port();
+        // Until the runtime has seen this once, sending without waiting is refused.
+        udp.writable().await.map_err(failed)?;
+        let (arrivals, arrived) = mpsc::channel(ARRIVALS);
+        let (pending, routes) = (Pending::default(), Routes::default());
+        let reader = Reader { udp: udp.clone(), pending: pending.clone(), routes: routes.clone(), arrivals };
+        let reader = tokio::spawn(reader.run()).abort_handle();
+        Ok((Arc::new(Self { udp, port, pending, routes, reader }), arrived))
     }
 
-    /// Opens a socket on this address.
-    pub(super) async fn bind_to(address: SocketAddrV4) -> Result<(Self, mpsc::Receiver<Arrival>), NetError> {
-        let failed = |reason| NetError::Bind { address: address.into(), reason: std::io::Error::other(reason) };
-        let udp = runtime().and_then_socket().await.map_err(failed)?;
-        udp.bind(address.into()).await.map_err(failed)?;
-        let port = udp.local_addr().await.map_err(failed)?.port();
-        let datagrams = udp.recv_start().map_err(failed)?;
-        let (arrivals, arrived) = mpsc::channel(ARRIVALS);
-        let pending = Pending::default();
-        let reader = tokio::spawn(read(datagrams, pending.clone(), arrivals)).abort_handle();
-        Ok((Self { udp, port, pending, reader }, arrived))
+    /// Sends packets of the stream with this number to `packets`, marked with `socket`.
+    pub(super) fn route(&self, id: u32, packets: mpsc::Sender<Packet>, socket: usize) -> Route {
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Destination { packets, socket });
+        Route { routes: self.routes.clone(), id }
+    }
+
+    /// Sends a packet of a stream; waits while the system has no room for it.
+    pub(super) async fn send_packet(&self, packet: &[u8], to: SocketAddrV4) {
+        // An error is one more lost packet; a stream that never gets through is given up by its own timer.
+        drop(self.udp.send_to(packet, to).await);
     }
 
     /// The local port.
     pub(super) fn port(&self) -> u16 {
         self.port
-    }
-
-    /// The socket itself, for streams.
-    pub(super) fn udp(&self) -> &UdxSocket {
-        &self.udp
     }
 
     /// Asks a node; repeats the question with the same number until an answer comes or patience ends.
@@ -168,12 +206,9 @@ impl RpcSocket {
     }
 
     /// Opens our own NAT for packets from this address, without reaching it.
-    pub(super) async fn open_session(&self, to: SocketAddrV4) {
-        // The library sends in a task of its own and knows no hop limit for a single packet. Should the task be late,
-        // the packet goes further than needed: no harm in most networks.
+    pub(super) fn open_session(&self, to: SocketAddrV4) {
         self.limit_hops(true);
         self.probe(to);
-        tokio::time::sleep(Duration::from_millis(1)).await;
         self.limit_hops(false);
     }
 
@@ -185,7 +220,7 @@ impl RpcSocket {
 
     /// UDP may lose any packet, so an error here is one more lost packet.
     fn send(&self, bytes: &[u8], to: SocketAddrV4) {
-        drop(self.udp.send_to(bytes, to.into()));
+        drop(self.udp.try_send_to(bytes, to.into()));
     }
 }
 
@@ -211,15 +246,40 @@ impl Drop for Slot<'_> {
     }
 }
 
-async fn read(mut datagrams: mpsc::UnboundedReceiver<Datagram>, pending: Pending, arrivals: mpsc::Sender<Arrival>) {
-    while let Some(Datagram { data, addr }) = datagrams.recv().await {
-        let SocketAddr::V4(from) = addr else { continue };
+/// Takes in what arrives and gives it to whom it is for.
+struct Reader {
+    udp: Arc<UdpSocket>,
+    pending: Pending,
+    routes: Routes,
+    arrivals: mpsc::Sender<Arrival>,
+}
+
+impl Reader {
+    async fn run(self) {
+        let mut buffer = vec![0; LARGEST_PACKET];
+        loop {
+            match self.udp.recv_from(&mut buffer).await {
+                Ok((length, SocketAddr::V4(from))) => self.take(from, &buffer[..length]),
+                Ok(_) => {}
+                // The network may be down for a while.
+                Err(_) => sleep(RECEIVE_PAUSE).await,
+            }
+        }
+    }
+
+    fn take(&self, from: SocketAddrV4, data: &[u8]) {
+        // Whatever finds no room is lost, as packets are.
         if data.len() <= PROBE.len() {
-            drop(arrivals.try_send(Arrival::Probe(from)));
+            drop(self.arrivals.try_send(Arrival::Probe(from)));
+        } else if let Some(id) = stream_id(data) {
+            if let Some(route) = self.routes.lock().unwrap_or_else(PoisonError::into_inner).get(&id) {
+                let packet = Packet { socket: route.socket, from, data: data.to_vec() };
+                drop(route.packets.try_send(packet));
+            }
         } else if data[0] == RESPONSE {
-            answer(&pending, from, &data);
-        } else if let Ok(Message::Request(request)) = decode_message(&data) {
-            drop(arrivals.try_send(Arrival::Request(from, request)));
+            answer(&self.pending, from, data);
+        } else if let Ok(Message::Request(request)) = decode_message(data) {
+            drop(self.arrivals.try_send(Arrival::Request(from, request)));
         }
     }
 }
@@ -245,24 +305,6 @@ fn encode(to: SocketAddrV4, tid: u16, call: Call) -> Option<Vec<u8>> {
     encode_request_to_bytes(&Request { tid, to: peer(to), id: None, token, internal, command, target, value }).ok()
 }
 
-/// Makes UDX sockets and streams; it holds nothing.
-pub(super) struct Runtime(Result<UdxRuntime, libudx::UdxError>);
-
-pub(super) fn runtime() -> Runtime {
-    Runtime(UdxRuntime::new())
-}
-
-impl Runtime {
-    async fn and_then_socket(self) -> Result<UdxSocket, libudx::UdxError> {
-        self.0?.create_socket().await
-    }
-
-    /// A stream with this number, not connected yet.
-    pub(super) async fn stream(self, id: u32) -> Result<UdxStream, libudx::UdxError> {
-        self.0?.create_stream(id).await
-    }
-}
-
 /// An address as the library writes it.
 pub(super) fn peer(address: SocketAddrV4) -> Ipv4Peer {
     Ipv4Peer { host: address.ip().to_string(), port: address.port() }
@@ -274,3 +316,6 @@ pub(super) fn address(peer: &Ipv4Peer) -> Option<SocketAddrV4> {
     let usable = peer.port != 0 && !host.is_unspecified() && !host.is_multicast() && !host.is_broadcast();
     usable.then(|| SocketAddrV4::new(host, peer.port))
 }
+
+#[cfg(test)]
+mod tests;

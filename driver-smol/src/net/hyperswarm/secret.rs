@@ -108,3 +108,6 @@ fn stream_id(keys: &NoiseWrapResult, of_initiator: bool) -> [u8; 32] {
     };
     mac.chain(role).finalize_fixed().into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,6 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
-use libudx::UdxStream;
 use peeroxide_dht::crypto::hash;
 use peeroxide_dht::hyperdht_messages::{
     ERROR_NONE, FIREWALL_OPEN, FIREWALL_UNKNOWN, HandshakeMessage, HolepunchInfo, HolepunchMessage, MODE_FROM_CLIENT,
@@ -24,11 +23,11 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::announce::Listener;
-use super::armed::Armed;
+use super::armed::{Armed, Wire};
 use super::carry::carry;
 use super::nat::sample;
 use super::punch::Puncher;
-use super::rpc::{Arrival, Call, RpcSocket, address, runtime};
+use super::rpc::{Arrival, Call, RpcSocket, address};
 use super::session::{Question, Session};
 use super::{NAT_NODES, Shared};
 use crate::net::Incoming;
@@ -175,7 +174,6 @@ impl Server {
         let remote_id = u32::try_from(theirs.udx.as_ref()?.id).ok()?;
         let host = self.shared.host;
         let (socket, arrived) = RpcSocket::bind(host).await.ok()?;
-        let socket = Arc::new(socket);
         // Numbers that cannot be guessed: whoever knows one could put packets into the stream.
         let (id, local_id) = (u64::from(rand::random::<u32>()), rand::random());
         let ours = self.payload(&listener, id, local_id);
@@ -184,20 +182,18 @@ impl Server {
 
         if theirs.firewall == FIREWALL_OPEN && !direct {
             // It waits for us to connect.
-            let stream = runtime().stream(local_id).await.ok()?;
-            let main = self.shared.dht.socket.udp();
-            stream.connect(main, remote_id, client.into()).await.ok()?;
-            deliver(&self.shared, &listener, stream, main.clone(), &keys).await;
+            let wire = Wire::new(local_id, self.shared.dht.socket.clone(), client);
+            deliver(&self.shared, &listener, wire, remote_id, &keys).await;
             return Some(Answer { noise: Some(reply), socket: None, until: soon() });
         }
 
-        let mut armed = Armed::new(local_id, remote_id);
-        armed.arm(self.shared.dht.socket.udp()).await.ok()?;
-        armed.arm(socket.udp()).await.ok()?;
+        let mut armed = Armed::new(local_id);
+        armed.arm(self.shared.dht.socket.clone());
+        armed.arm(socket.clone());
         let nat = sample(&socket, self.shared.dht.known(NAT_NODES));
         let puncher = Puncher::new(host, socket.clone(), arrived, nat);
         let (questions, asked) = mpsc::channel(16);
-        let session = Session::new(self.shared.clone(), listener, keys, armed, puncher);
+        let session = Session::new(self.shared.clone(), listener, keys, remote_id, armed, puncher);
         tokio::spawn(session.run(asked));
         self.sessions.insert(id, Running { questions, client: *client.ip() });
         // A client on our own network is told the address of the main socket, which it may reach straight away.
@@ -234,14 +230,8 @@ pub(super) fn question(relay: SocketAddrV4, tid: u16, message: HolepunchMessage)
 }
 
 /// Hands a stream that is connected to whoever accepts.
-pub(super) async fn deliver(
-    shared: &Shared,
-    listener: &Listener,
-    udx: UdxStream,
-    socket: libudx::UdxSocket,
-    keys: &NoiseWrapResult,
-) {
-    let incoming = Incoming { stream: carry(udx, socket, keys), topics: vec![listener.topic] };
+pub(super) async fn deliver(shared: &Shared, listener: &Listener, wire: Wire, remote_id: u32, keys: &NoiseWrapResult) {
+    let stream = carry(wire, remote_id, keys, shared.closed.subscribe());
     // Refused only when the network was closed: the stream closes with it.
-    drop(shared.accepted.send(incoming).await);
+    drop(shared.accepted.send(Incoming { stream, topics: vec![listener.topic] }).await);
 }

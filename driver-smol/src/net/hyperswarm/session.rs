@@ -55,6 +55,8 @@ pub(super) struct Session {
     listener: Arc<Listener>,
     keys: NoiseWrapResult,
     payload: SecurePayload,
+    /// The number of the client's stream.
+    remote_id: u32,
     armed: Armed,
     puncher: Puncher,
     round: u64,
@@ -69,21 +71,35 @@ impl Session {
         shared: Arc<Shared>,
         listener: Arc<Listener>,
         keys: NoiseWrapResult,
+        remote_id: u32,
         armed: Armed,
         puncher: Puncher,
     ) -> Self {
         let payload = SecurePayload::new(keys.holepunch_secret);
         let armed_sockets = HashSet::from([0]);
         let deadline = Instant::now() + PATIENCE;
-        Self { shared, listener, keys, payload, armed, puncher, round: 0, waiting: vec![], armed_sockets, deadline }
+        Self {
+            shared,
+            listener,
+            keys,
+            payload,
+            remote_id,
+            armed,
+            puncher,
+            round: 0,
+            waiting: Vec::new(),
+            armed_sockets,
+            deadline,
+        }
     }
 
     /// Goes on until the client is connected or time is up.
     pub(super) async fn run(mut self, mut questions: mpsc::Receiver<Question>) {
         loop {
             let goes_on = tokio::select! {
-                (udx, socket) = self.armed.connected() => {
-                    deliver(&self.shared, &self.listener, udx, socket, &self.keys).await;
+                first = self.armed.opened() => {
+                    let wire = self.armed.settle(first);
+                    deliver(&self.shared, &self.listener, wire, self.remote_id, &self.keys).await;
                     return;
                 }
                 Some(question) = questions.recv() => self.hear(question).await,
@@ -99,13 +115,9 @@ impl Session {
     async fn happened(&mut self, event: Event) -> bool {
         match event {
             Event::Probe(number, from) => {
-                let Some(socket) = self.puncher.socket(number).cloned() else {
-                    return true;
-                };
-                if self.armed_sockets.insert(number) && self.armed.arm(socket.udp()).await.is_err() {
-                    return false;
+                if let Some(socket) = self.puncher.socket(number) {
+                    socket.probe(from);
                 }
-                socket.probe(from);
                 true
             }
             Event::Request(from, request) => {
@@ -173,10 +185,11 @@ impl Session {
                 Ok(Start::Busy) => ERROR_TRY_LATER,
                 Ok(Start::NoWay) | Err(_) => ERROR_ABORTED,
             };
-            if error != ERROR_NONE || !self.arm_all().await {
+            if error != ERROR_NONE {
                 self.send(&question, &self.refusal(error));
                 return error == ERROR_TRY_LATER;
             }
+            self.arm_all();
             self.deadline = Instant::now() + PUNCHING;
         }
         let token = self.payload.token(&question.client.ip().to_string());
@@ -196,14 +209,14 @@ impl Session {
     }
 
     /// The stream has to be where the client's first packet arrives, and that may be any of the sockets.
-    async fn arm_all(&mut self) -> bool {
+    fn arm_all(&mut self) {
         for number in self.puncher.sockets() {
-            let Some(socket) = self.puncher.socket(number) else { continue };
-            if self.armed_sockets.insert(number) && self.armed.arm(socket.udp()).await.is_err() {
-                return false;
+            if let Some(socket) = self.puncher.socket(number)
+                && self.armed_sockets.insert(number)
+            {
+                self.armed.arm(socket.clone());
             }
         }
-        true
     }
 
     fn refusal(&self, error: u64) -> HolepunchPayload {

@@ -1,0 +1,74 @@
+//! What the daemon tells about itself.
+
+use wopr_p2p_core::keys::PublicKey;
+use wopr_p2p_core::time::WallTime;
+use wopr_p2p_smol::home::Home;
+
+use super::detached;
+use crate::exit::Failure;
+use crate::node::Node;
+use crate::output::{Cell, Fields, GOOD, Object, View, WARN, relative};
+
+/// The running daemon.
+pub(super) struct DaemonStatus {
+    pid: u32,
+    started: WallTime,
+    public_key: PublicKey,
+    announced: bool,
+    connections: usize,
+    home: String,
+    log: String,
+}
+
+impl DaemonStatus {
+    /// Looks at the node of this process.
+    ///
+    /// # Errors
+    /// It has stopped.
+    pub(super) async fn of(node: &Node, home: &Home, started: WallTime, announced: bool) -> Result<Self, Failure> {
+        let snapshot = node.snapshot().await?;
+        Ok(Self {
+            pid: std::process::id(),
+            started,
+            public_key: snapshot.public_key,
+            announced,
+            connections: snapshot.streams.len(),
+            home: home.folder().display().to_string(),
+            log: detached::log_path(home).display().to_string(),
+        })
+    }
+}
+
+impl View for DaemonStatus {
+    fn json(&self) -> Object {
+        Object::default()
+            .with("running", true)
+            .with("pid", self.pid)
+            .with("version", env!("CARGO_PKG_VERSION"))
+            .time(["started", "startedIso"], self.started)
+            .shown("publicKey", self.public_key)
+            .with("shortId", self.public_key.short_id())
+            .with("announced", self.announced)
+            .with("connections", self.connections)
+            .with("home", self.home.as_str())
+            .with("log", self.log.as_str())
+    }
+
+    fn text(&self) -> String {
+        let announced = if self.announced {
+            Cell::styled("yes: peers can find this node", GOOD)
+        } else {
+            Cell::styled("not yet: no node of the DHT has answered; it is tried again by itself", WARN)
+        };
+        Fields::default()
+            .field("pid", self.pid.to_string())
+            .field("version", env!("CARGO_PKG_VERSION"))
+            .field("started", relative(self.started, Node::now()))
+            .field("shortId", self.public_key.short_id())
+            .field("announced", announced)
+            .field("connections", self.connections.to_string())
+            .field("home", self.home.as_str())
+            .field("log", self.log.as_str())
+            .render(0)
+    }
+}

@@ -1,0 +1,226 @@
+//! The daemon as a process: started, asked, stopped, killed; by two at once; under systemd; and beside commands.
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use std::fs;
+use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use support::conversation::{claim, invite};
+use support::home::Home;
+use support::node::{Background, Dht};
+use support::program::{Outcome, Place, Running, kill, run};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn home(name: &str, dht: &Dht) -> Home {
+    Home::new(name, &Place::here(), &[dht.address])
+}
+
+fn daemon(home: &Home, args: &[&str]) -> Outcome {
+    let mut command = home.command();
+    command.arg("daemon").args(args);
+    run(command, "", LIMIT)
+}
+
+/// Whether there is such a process, and it has not ended.
+fn lives(pid: u64) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+#[test]
+fn a_daemon_is_started_asked_restarted_and_stopped() {
+    let dht = Dht::on_loopback();
+    let alice = home("alice", &dht);
+    daemon(&alice, &["status"]).refused(1, &["daemon start"]);
+    assert_eq!(daemon(&alice, &["stop", "--json"]).ok().json()["stopped"], false);
+
+    let _cleanup = Background::of(&alice);
+    let started = daemon(&alice, &["start", "--json"]).ok().json();
+    assert_eq!((&started["running"], &started["announced"]), (&true.into(), &true.into()), "{started}");
+    let pid = started["pid"].as_u64().unwrap();
+    // Not of our session: it outlives the terminal it was started from.
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let session = stat.rsplit(')').next().unwrap().split_whitespace().nth(3).unwrap().to_owned();
+    assert_eq!(session, pid.to_string());
+    assert_eq!(daemon(&alice, &["start", "--json"]).ok().json()["pid"], pid, "the one that runs is fine");
+    assert_eq!(daemon(&alice, &["status", "--json"]).ok().json()["pid"], pid);
+    assert_eq!(alice.p2p(&["status", "--json"]).ok().json()["daemon"], true);
+
+    let restarted = daemon(&alice, &["restart", "--json"]).ok().json();
+    let next = restarted["pid"].as_u64().unwrap();
+    assert!(next != pid && !lives(pid) && lives(next));
+    assert_eq!(restarted["publicKey"], started["publicKey"]);
+
+    assert_eq!(daemon(&alice, &["stop", "--json"]).ok().json()["stopped"], true);
+    daemon(&alice, &["status"]).refused(1, &["daemon start"]);
+    assert_eq!(alice.p2p(&["status", "--json"]).ok().json()["daemon"], false, "commands go on without it");
+}
+
+#[test]
+fn of_two_starts_at_once_one_daemon_comes() {
+    let dht = Dht::on_loopback();
+    let alice = home("alice", &dht);
+    let _cleanup = Background::of(&alice);
+    let pids: Vec<Value> = thread::scope(|scope| {
+        let starts: Vec<_> =
+            (0..3).map(|_| scope.spawn(|| daemon(&alice, &["start", "--json"]).ok().json()["pid"].clone())).collect();
+        starts.into_iter().map(|start| start.join().unwrap()).collect()
+    });
+    assert!(pids.iter().all(|pid| *pid == pids[0] && pid.is_u64()), "{pids:?}");
+}
+
+#[test]
+fn commands_at_once_are_all_done() {
+    let dht = Dht::on_loopback();
+    let alice = home("alice", &dht);
+    let _cleanup = Background::of(&alice);
+    daemon(&alice, &["start"]).ok();
+    let peer = home("bob", &dht).public_key();
+    thread::scope(|scope| {
+        for number in 0..8 {
+            let (alice, peer) = (&alice, &peer);
+            scope.spawn(move || alice.p2p(&["grant", peer, &format!("session-{number}")]).ok());
+        }
+    });
+    assert_eq!(alice.p2p(&["grants", "--json"]).ok().json()["grants"].as_array().unwrap().len(), 8);
+}
+
+/// Flaw 29: the original rewrote its tables in two steps and swallowed errors, so that a crash lost grants.
+#[test]
+fn flaw_29_a_daemon_that_is_killed_and_started_again_loses_nothing() {
+    let dht = Dht::on_loopback();
+    let (alice, bob) = (home("alice", &dht), home("bob", &dht));
+    let _cleanup = Background::of(&alice);
+    let pid = daemon(&alice, &["start", "--json"]).ok().json()["pid"].as_u64().unwrap();
+    let key = alice.public_key();
+    claim(&bob, &invite(&alice, &bob, "main", &[]));
+    bob.p2p(&["log", &key, "--session", "main", "--message", "before"]).ok();
+    let before = ["grants", "peers", "invite list"].map(|what| listed(&alice, what));
+
+    kill(pid);
+    let again = daemon(&alice, &["start", "--json"]).ok().json();
+    assert_eq!(again["publicKey"], key);
+    let after = ["grants", "peers", "invite list"].map(|what| listed(&alice, what));
+    assert_eq!(before, after);
+    bob.p2p(&["log", &key, "--session", "main", "--message", "after"]).ok();
+    assert_eq!(alice.count_in_session("main", "before"), 1);
+    assert_eq!(alice.count_in_session("main", "after"), 1);
+}
+
+/// What a list shows, without when a peer was last seen.
+fn listed(home: &Home, what: &str) -> Value {
+    let mut args: Vec<&str> = what.split(' ').collect();
+    args.push("--json");
+    let mut list = home.p2p(&args).ok().json();
+    for peer in list["peers"].as_array_mut().into_iter().flatten() {
+        peer["lastSeen"] = Value::Null;
+        peer["lastSeenIso"] = Value::Null;
+    }
+    list
+}
+
+#[test]
+fn what_a_killed_daemon_left_is_in_nobodys_way() {
+    let dht = Dht::on_loopback();
+    let alice = home("alice", &dht);
+    let _cleanup = Background::of(&alice);
+    kill(daemon(&alice, &["start", "--json"]).ok().json()["pid"].as_u64().unwrap());
+    assert!(alice.folder().join("p2p/daemon.sock").exists());
+    daemon(&alice, &["status"]).refused(1, &["daemon start"]);
+    alice.p2p(&["peers"]).ok();
+    assert_eq!(daemon(&alice, &["stop", "--json"]).ok().json()["stopped"], false);
+    daemon(&alice, &["start"]).ok();
+}
+
+#[test]
+fn a_daemon_that_cannot_start_says_why() {
+    let dht = Dht::on_loopback();
+    let alice = home("alice", &dht);
+    fs::write(alice.folder().join("config.json"), "{\n\"plugin\": {}}").unwrap();
+    daemon(&alice, &["start"]).refused(3, &["config.json", "line 2", "plugins"]);
+    daemon(&alice, &["status"]).refused(1, &["daemon start"]);
+}
+
+/// EXIT_VERSION_MISMATCH: the daemon is of another version than the program that asks.
+#[test]
+fn a_daemon_of_another_version_is_told_apart() {
+    let dht = Dht::on_loopback();
+    let alice = home("alice", &dht);
+    alice.public_key();
+    let socket = UnixListener::bind(alice.folder().join("p2p/daemon.sock")).unwrap();
+    let other = thread::spawn(move || {
+        let (mut stream, _) = socket.accept().unwrap();
+        let mut head = [0; 5];
+        std::io::Read::read_exact(&mut stream, &mut head).unwrap();
+        std::io::Write::write_all(&mut stream, &[9, 0, 0, 0, 0]).unwrap();
+        // Whoever closes with unread bytes resets the connection, and the answer with it.
+        std::io::copy(&mut stream, &mut std::io::sink()).unwrap();
+    });
+    alice.p2p(&["peers"]).refused(5, &["version"]);
+    other.join().unwrap();
+}
+
+#[test]
+fn systemd_hears_when_it_is_ready_and_when_it_stops() {
+    let dht = Dht::on_loopback();
+    let alice = home("alice", &dht);
+    let path = alice.folder().join("notify");
+    let notified = UnixDatagram::bind(&path).unwrap();
+    notified.set_read_timeout(Some(LIMIT)).unwrap();
+    let hear = || {
+        let mut buffer = [0; 1000];
+        let length = notified.recv(&mut buffer).unwrap();
+        String::from_utf8(buffer[..length].to_vec()).unwrap()
+    };
+    let mut command = alice.command();
+    command.args(["daemon", "run", "--json"]).env("NOTIFY_SOCKET", &path);
+    let running = Running::start("daemon", command);
+    assert!(hear().lines().any(|line| line == "READY=1"));
+    assert!(running.next_line(LIMIT).contains("\"ready\":true"), "ready is said no earlier than it is true");
+    running.terminate();
+    assert!(hear().lines().any(|line| line == "STOPPING=1"));
+    assert_eq!(running.wait(LIMIT), Some(0), "SIGTERM is an orderly end");
+}
+
+#[test]
+fn the_shipped_unit_starts_what_the_program_has() {
+    let unit = include_str!("../../docs/wopr.service");
+    let value = |name: &str| {
+        let prefix = format!("{name}=");
+        unit.lines().find_map(|line| line.strip_prefix(prefix.as_str())).unwrap_or_else(|| panic!("no {name}"))
+    };
+    assert_eq!(value("Type"), "notify");
+    let (_, args) = value("ExecStart").split_once(' ').unwrap();
+    assert_eq!(args, "daemon run");
+    assert_eq!(value("KillSignal"), "SIGTERM");
+}
+
+#[test]
+fn events_are_followed_until_the_daemon_ends() {
+    let dht = Dht::on_loopback();
+    let alice = home("alice", &dht);
+    let _cleanup = Background::of(&alice);
+    alice.p2p(&["events", "--follow"]).refused(1, &["daemon start"]);
+    daemon(&alice, &["start"]).ok();
+    let mut command = alice.command();
+    command.args(["p2p", "events", "--follow", "--json"]);
+    let follower = Running::start("events", command);
+    let peer = home("bob", &dht).public_key();
+    // The follower says nothing until something happens: grant until it has heard.
+    let began = Instant::now();
+    let event = loop {
+        alice.p2p(&["grant", &peer, "main"]).ok();
+        if let Some(line) = follower.line_within(Duration::from_millis(200)) {
+            break serde_json::from_str::<Value>(&line).unwrap();
+        }
+        assert!(began.elapsed() < LIMIT, "nothing was heard");
+    };
+    assert_eq!((&event["event"], &event["peer"]["publicKey"]), (&"p2p.grant.created".into(), &peer.into()), "{event}");
+    daemon(&alice, &["stop"]).ok();
+    assert_eq!(follower.wait(LIMIT), Some(2), "the end of the daemon is no end of the work");
+}

@@ -1,0 +1,299 @@
+//! The sending half of a stream: what is under way, what was lost, and how much may be under way at once.
+//!
+//! A packet counts as lost when one that was sent clearly later has arrived (as in RACK). When nothing comes back, the
+//! last packet is sent once more after two round trips, and only then everything after a timeout. The window grows as in
+//! TCP: doubled each round trip in the beginning, by a packet later, and shrinks by a third when something is lost.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::Broken;
+use super::packet::{DATA, END, PAYLOAD, extend, ranges};
+
+/// Packets that may be under way in the beginning, at least, and at most.
+const FIRST_WINDOW: f64 = 16.0;
+const LEAST_WINDOW: f64 = 4.0;
+const LARGEST_WINDOW: f64 = 4096.0;
+/// What is left of the window after a loss.
+const SHRINK: f64 = 0.7;
+/// Packets that arrived after one that did not, until that one counts as lost.
+const REORDERED: u64 = 3;
+/// Timeouts: before the first measurement, the shortest and the longest, and what a probe waits beyond two round trips.
+const FIRST_TIMEOUT: Duration = Duration::from_millis(500);
+const LEAST_TIMEOUT: Duration = Duration::from_millis(200);
+const LARGEST_TIMEOUT: Duration = Duration::from_secs(8);
+const PROBE_DELAY: Duration = Duration::from_millis(15);
+/// The stream is given up when nothing was acknowledged for so long.
+const SILENCE: Duration = Duration::from_secs(45);
+
+#[derive(Debug)]
+struct Sent {
+    payload: Vec<u8>,
+    flags: u8,
+    at: Instant,
+    /// It was sent more than once, so its acknowledgement tells nothing of the round trip.
+    again: bool,
+    sacked: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Sender {
+    unsent: VecDeque<Vec<u8>>,
+    unsent_bytes: usize,
+    /// Sent and not acknowledged.
+    flight: BTreeMap<u64, Sent>,
+    flight_bytes: usize,
+    sacked: usize,
+    /// To be sent again.
+    lost: BTreeSet<u64>,
+    next: u64,
+    acked: u64,
+    ending: bool,
+    end_sent: bool,
+    /// Bytes that the other side can take.
+    remote_window: usize,
+    window: f64,
+    threshold: f64,
+    /// A loss before this number is part of the last one.
+    recovery: u64,
+    round_trip: Option<(Duration, Duration)>,
+    /// When the latest packet was sent that has arrived.
+    newest: Option<Instant>,
+    /// Timeouts since something was acknowledged; the first one is the probe.
+    timeouts: u32,
+    deadline: Option<Instant>,
+    progress: Instant,
+}
+
+impl Sender {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            unsent: VecDeque::new(),
+            unsent_bytes: 0,
+            flight: BTreeMap::new(),
+            flight_bytes: 0,
+            sacked: 0,
+            lost: BTreeSet::new(),
+            next: 0,
+            acked: 0,
+            ending: false,
+            end_sent: false,
+            remote_window: super::RECEIVE_WINDOW,
+            window: FIRST_WINDOW,
+            threshold: LARGEST_WINDOW,
+            recovery: 0,
+            round_trip: None,
+            newest: None,
+            timeouts: 0,
+            deadline: None,
+            progress: now,
+        }
+    }
+
+    pub(super) fn next_seq(&self) -> u32 {
+        self.next as u32
+    }
+
+    pub(super) fn unacknowledged(&self) -> usize {
+        self.unsent_bytes + self.flight_bytes
+    }
+
+    pub(super) fn is_flushed(&self) -> bool {
+        self.end_sent && self.flight.is_empty()
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8], now: Instant) {
+        self.begin(now);
+        self.unsent_bytes += bytes.len();
+        self.unsent.extend(bytes.chunks(PAYLOAD).map(<[u8]>::to_vec));
+    }
+
+    pub(super) fn end(&mut self, now: Instant) {
+        self.begin(now);
+        self.ending = true;
+    }
+
+    /// Silence counts from when there was something to answer.
+    fn begin(&mut self, now: Instant) {
+        if self.flight.is_empty() && self.unsent.is_empty() {
+            self.progress = now;
+        }
+    }
+
+    /// The next packet that may be sent: its number, flags and payload.
+    pub(super) fn next(&mut self, now: Instant) -> Option<(u32, u8, &[u8])> {
+        let under_way = self.flight.len() - self.sacked - self.lost.len();
+        if under_way as f64 >= self.window {
+            return None;
+        }
+        let seq = match self.lost.pop_first() {
+            Some(seq) => seq,
+            None => self.next_new(now)?,
+        };
+        if self.deadline.is_none() {
+            self.deadline = Some(now + self.timeout_span());
+        }
+        let sent = self.flight.get_mut(&seq)?;
+        sent.at = now;
+        Some((seq as u32, sent.flags, &sent.payload))
+    }
+
+    fn next_new(&mut self, now: Instant) -> Option<u64> {
+        // With nothing under way one packet is always allowed: its acknowledgement brings the window's news.
+        let allowed =
+            |payload: &Vec<u8>| self.flight.is_empty() || self.flight_bytes + payload.len() <= self.remote_window;
+        let (payload, flags) = match self.unsent.front() {
+            Some(payload) if allowed(payload) => (self.unsent.pop_front()?, DATA),
+            None if self.ending && !self.end_sent => (Vec::new(), END),
+            _ => return None,
+        };
+        self.end_sent |= flags == END;
+        self.unsent_bytes -= payload.len();
+        self.flight_bytes += payload.len();
+        let seq = self.next;
+        self.next += 1;
+        self.flight.insert(seq, Sent { payload, flags, at: now, again: false, sacked: false });
+        Some(seq)
+    }
+
+    /// Everything before `ack` has arrived, and the ranges of `sack`.
+    pub(super) fn acknowledged(&mut self, ack: u32, sack: &[u8], window: u32, now: Instant) {
+        let Some(ack) = extend(self.acked, ack).filter(|ack| (self.acked..=self.next).contains(ack)) else { return };
+        self.remote_window = window as usize;
+        let mut arrived = 0;
+        while let Some(entry) = self.flight.first_entry().filter(|entry| *entry.key() < ack) {
+            let (seq, sent) = entry.remove_entry();
+            self.flight_bytes -= sent.payload.len();
+            self.lost.remove(&seq);
+            if sent.sacked {
+                self.sacked -= 1;
+            } else {
+                arrived += 1;
+                self.measure(sent.at, sent.again, now);
+            }
+        }
+        self.acked = ack;
+        arrived += self.selectively(sack, now);
+        if arrived > 0 {
+            self.progress = now;
+            self.timeouts = 0;
+            self.grow(arrived);
+            self.find_lost(now);
+            self.deadline = (!self.flight.is_empty()).then(|| now + self.timeout_span());
+        }
+    }
+
+    fn selectively(&mut self, sack: &[u8], now: Instant) -> usize {
+        let mut arrived = 0;
+        for (start, end) in ranges(sack) {
+            let (Some(start), Some(end)) = (extend(self.acked, start), extend(self.acked, end)) else { continue };
+            // Only what is under way is looked at, whatever the range claims.
+            let news: Vec<u64> = match start < end {
+                true => self.flight.range(start..end).filter(|(_, sent)| !sent.sacked).map(|(seq, _)| *seq).collect(),
+                false => continue,
+            };
+            for seq in news {
+                self.lost.remove(&seq);
+                self.sacked += 1;
+                arrived += 1;
+                if let Some(sent) = self.flight.get_mut(&seq) {
+                    sent.sacked = true;
+                    let (at, again) = (sent.at, sent.again);
+                    self.measure(at, again, now);
+                }
+            }
+        }
+        arrived
+    }
+
+    fn measure(&mut self, sent: Instant, again: bool, now: Instant) {
+        self.newest = self.newest.max(Some(sent));
+        if again {
+            return;
+        }
+        let sample = now.saturating_duration_since(sent);
+        self.round_trip = Some(match self.round_trip {
+            None => (sample, sample / 2),
+            Some((mean, deviation)) => ((mean * 7 + sample) / 8, (deviation * 3 + mean.abs_diff(sample)) / 4),
+        });
+    }
+
+    fn grow(&mut self, arrived: usize) {
+        let arrived = arrived as f64;
+        self.window += if self.window < self.threshold { arrived } else { arrived / self.window };
+        self.window = self.window.min(LARGEST_WINDOW);
+    }
+
+    fn find_lost(&mut self, now: Instant) {
+        let Some(newest) = self.newest else { return };
+        let Some(highest) = self.flight.iter().rev().find(|(_, sent)| sent.sacked).map(|(seq, _)| *seq) else { return };
+        let reordering = self.round_trip.map_or(LEAST_TIMEOUT, |(mean, _)| mean / 4).max(Duration::from_millis(1));
+        let missing = self.flight.range(..highest).filter(|(seq, sent)| {
+            let skipped = !sent.again && **seq + REORDERED <= highest;
+            !sent.sacked && (skipped || sent.at + reordering < newest)
+        });
+        let missing: Vec<u64> = missing.map(|(seq, _)| *seq).collect();
+        let mut first = None;
+        for seq in missing {
+            if self.lose(seq, now) {
+                first = first.or(Some(seq));
+            }
+        }
+        if first.is_some() && highest >= self.recovery {
+            self.recovery = self.next;
+            self.threshold = (self.window * SHRINK).max(LEAST_WINDOW);
+            self.window = self.threshold;
+        }
+    }
+
+    /// Marks a packet to be sent again; `false` if it is marked already.
+    fn lose(&mut self, seq: u64, now: Instant) -> bool {
+        let Some(sent) = self.flight.get_mut(&seq) else { return false };
+        sent.again = true;
+        sent.at = now;
+        self.lost.insert(seq)
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    fn timeout_span(&self) -> Duration {
+        let Some((mean, deviation)) = self.round_trip else {
+            return (FIRST_TIMEOUT * 2_u32.pow(self.timeouts.min(5))).min(LARGEST_TIMEOUT);
+        };
+        if self.timeouts == 0 {
+            return mean * 2 + PROBE_DELAY;
+        }
+        let span = (mean + deviation * 4).max(LEAST_TIMEOUT);
+        (span * 2_u32.pow((self.timeouts - 1).min(6))).min(LARGEST_TIMEOUT)
+    }
+
+    pub(super) fn timeout(&mut self, now: Instant) -> Result<(), Broken> {
+        if self.deadline.is_none_or(|deadline| deadline > now) {
+            return Ok(());
+        }
+        if now.saturating_duration_since(self.progress) >= SILENCE {
+            return Err(Broken::Silent);
+        }
+        let probing = self.timeouts == 0 && self.round_trip.is_some();
+        self.timeouts += 1;
+        let missing: Vec<u64> = self.flight.iter().filter(|(_, sent)| !sent.sacked).map(|(seq, _)| *seq).collect();
+        if probing {
+            // The last one: its acknowledgement tells what else is missing.
+            if let Some(last) = missing.last() {
+                self.lose(*last, now);
+            }
+            self.window = self.window.max((self.flight.len() - self.sacked) as f64);
+        } else {
+            for seq in missing {
+                self.lose(seq, now);
+            }
+            self.threshold = (self.window * SHRINK).max(LEAST_WINDOW);
+            self.window = LEAST_WINDOW;
+            self.recovery = self.next;
+        }
+        self.deadline = (!self.flight.is_empty()).then(|| now + self.timeout_span());
+        Ok(())
+    }
+}
