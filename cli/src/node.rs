@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use smol::channel::Receiver;
+use wopr_p2p_core::gateway::Gateway;
 use wopr_p2p_core::keys::PublicKey;
 use wopr_p2p_core::node::Snapshot;
 use wopr_p2p_core::rate::{Limit, Standing};
@@ -26,6 +27,8 @@ pub(crate) enum Reach {
     Nobody,
     /// It finds others, for as long as one command takes.
     Others,
+    /// It finds others, also on its topics, for as long as one command takes.
+    Topics,
     /// It finds others and is found: the daemon.
     BothWays,
 }
@@ -74,7 +77,7 @@ impl Node {
             error => OpenError::Failed(Failure::invalid(error.to_string(), "")),
         })?;
         let options = Options {
-            config: core_config(config),
+            config: core_config(config, reach),
             network: network(config, reach).await?,
             handlers: handlers(config, home)?,
             listen: reach == Reach::BothWays,
@@ -166,7 +169,7 @@ async fn network(config: &Config, reach: Reach) -> Result<Arc<dyn Network>, Fail
 }
 
 /// The core's bounds and delays: its defaults, with what the owner set.
-pub(crate) fn core_config(config: &Config) -> wopr_p2p_core::Config {
+pub(crate) fn core_config(config: &Config, reach: Reach) -> wopr_p2p_core::Config {
     let mut core = wopr_p2p_core::Config::default();
     if let Some(size) = config.max_payload_size {
         core.max_payload = size as usize;
@@ -177,6 +180,14 @@ pub(crate) fn core_config(config: &Config) -> wopr_p2p_core::Config {
     if let Some(ttl) = config.ephemeral_ttl {
         core.ephemeral_ttl = ttl;
     }
+    core.discovery.active = matches!(reach, Reach::Topics | Reach::BothWays);
+    core.discovery.auto_accept = config.auto_accept.unwrap_or(core.discovery.auto_accept);
+    core.discovery.trust = config.discovery_trust.unwrap_or(core.discovery.trust);
+    core.gateway = config.gateway.as_ref().filter(|gateway| gateway.enabled).map(|gateway| Gateway {
+        session: gateway.session.clone(),
+        capabilities: gateway.capabilities.clone(),
+        approval: gateway.approval,
+    });
     let rates = &config.rate_limit;
     limit(&mut core.rates.injects, rates.injects);
     limit(&mut core.rates.claims, rates.claims);

@@ -11,6 +11,9 @@ use crate::grant::{Grants, Needs};
 use crate::keys::PublicKey;
 use crate::time::WallTime;
 
+/// What the sender of a logged text hears while the text waits for the owner.
+pub const HELD: &str = "held for the owner's approval";
+
 /// Where untrusted peers arrive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gateway {

@@ -139,6 +139,7 @@ impl Driver {
             peers: plain(Document::Peers)?,
             limits: plain(Document::Limits)?,
             replay: plain(Document::Replay)?,
+            discovery: plain(Document::Discovery)?,
         };
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| DriverError::System(io::Error::other(error)))?;

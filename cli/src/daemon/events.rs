@@ -77,6 +77,16 @@ fn details(event: &Event, _names: &Names) -> Vec<(&'static str, Detail)> {
         }
         Event::OwnKeyRotated { old, new } => vec![("newKey", text(new)), ("oldKey", text(old))],
         Event::RotationTold { peer } => vec![("peer", Peer(*peer))],
+        Event::PeerDiscovered { peer, proven, topic } => {
+            vec![("peer", Peer(*peer)), ("proven", text(proven)), ("topic", text(topic))]
+        }
+        Event::ConnectRequested { peer, proven, request } => {
+            vec![("peer", Peer(*peer)), ("proven", text(proven)), ("request", text(request))]
+        }
+        Event::ConnectAnswered { peer, accepted } => vec![("peer", Peer(*peer)), ("accepted", text(accepted))],
+        Event::MessageHeld { peer, session, request } => {
+            vec![("peer", Peer(*peer)), ("session", text(session)), ("request", text(request))]
+        }
         Event::StoreFailed { what, reason } => vec![("what", text(what)), ("reason", text(reason))],
     }
 }

@@ -14,13 +14,11 @@ use super::{
 };
 use crate::access::SessionName;
 use crate::event::{Event, RejectReason};
+use crate::gateway::HELD;
 use crate::grant::Needs;
 use crate::keys::{EncryptKey, Nonce, PublicKey};
 use crate::message::{Ack, Body, RequestId, Response};
 use crate::time::Now;
-
-/// What the sender of a logged text hears that waits at the gateway.
-pub(super) const HELD: &str = "held for the owner's approval";
 
 /// A text on its way into a session.
 pub(super) struct Delivery {
