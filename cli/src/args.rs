@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use wopr_p2p_core::access::{AccessError, Capability, SessionName, SessionSet, TrustLevel};
+use wopr_p2p_core::chain::Chain;
 use wopr_p2p_core::keys::PublicKey;
+use wopr_p2p_core::outbox::MAX_WAIT;
 use wopr_p2p_core::peer::PeerRef;
 use wopr_p2p_core::rotation::RotationReason;
 
@@ -211,6 +213,11 @@ pub(crate) enum NodeCommand {
     Log(Log),
     /// Ask a peer's AI and print its answer.
     Inject(Inject),
+    /// The messages that wait until their peers can be reached.
+    Outbox {
+        #[command(subcommand)]
+        command: Outbox,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -311,6 +318,26 @@ pub(crate) struct Log {
     /// How long to try, from connecting to the acknowledgement.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
     pub(crate) timeout: Duration,
+    /// If the peer cannot be reached, keep the message and deliver it later: the default where a daemon runs.
+    #[arg(long, conflicts_with = "no_queue")]
+    pub(crate) queue: bool,
+    /// If the peer cannot be reached, give up: the default where no daemon runs.
+    #[arg(long)]
+    pub(crate) no_queue: bool,
+    /// How long a message that is kept may wait, 30d at most.
+    #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = waiting_time)]
+    pub(crate) expire: Duration,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Outbox {
+    /// List them, oldest first.
+    List,
+    /// Give one up.
+    Cancel {
+        /// Its id, as `outbox list` shows it.
+        id: String,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -320,6 +347,9 @@ pub(crate) struct Inject {
     /// How long to try, from connecting to the answer.
     #[arg(long, value_name = "DURATION", default_value = "300s", value_parser = parse_duration)]
     pub(crate) timeout: Duration,
+    /// Who waits for the answer, if this is asked to answer a question: WOPR_CHAIN, as its handler finds it.
+    #[arg(long, hide = true)]
+    pub(crate) chain: Option<Chain>,
 }
 
 /// A text and where it goes.
@@ -333,6 +363,11 @@ pub(crate) struct Addressed {
     /// The text; "-" reads it from stdin.
     #[arg(long, allow_hyphen_values = true, value_name = "TEXT")]
     pub(crate) message: String,
+}
+
+fn waiting_time(text: &str) -> Result<Duration, String> {
+    let time = parse_duration(text).map_err(|error| error.to_string())?;
+    if time > MAX_WAIT { Err("a message waits 30d at most".to_owned()) } else { Ok(time) }
 }
 
 /// The text for a message of "-".

@@ -8,12 +8,13 @@ mod identity;
 mod invite;
 mod message;
 mod names;
+mod outbox;
 mod peers;
 mod rotate;
 mod status;
 
 pub(crate) use self::names::Names;
-use crate::args::{Addressed, Invite, NodeCommand};
+use crate::args::{Addressed, Invite, NodeCommand, Outbox};
 use crate::exit::Failure;
 use crate::node::{Node, Reach};
 use crate::output::{Output, Shown};
@@ -59,6 +60,8 @@ pub(crate) async fn execute(
         NodeCommand::Rotate(rotate) => out.render(&rotate::rotate(node, &rotate).await?),
         NodeCommand::Log(log) => out.render(&message::log(node, log, stdin).await?),
         NodeCommand::Inject(inject) => out.render(&message::inject(node, inject, stdin).await?),
+        NodeCommand::Outbox { command: Outbox::List } => out.render(&outbox::list(node).await?),
+        NodeCommand::Outbox { command: Outbox::Cancel { id } } => out.render(&outbox::cancel(node, id).await?),
     }
 }
 
@@ -72,6 +75,29 @@ impl NodeCommand {
             Self::Discover(_) | Self::Connect(_) => Reach::Topics,
             _ => Reach::Nobody,
         }
+    }
+
+    /// A command of a question's handler belongs to the chain of those who wait for the answer: that is in the handler's
+    /// environment, and nowhere else. `words` are those that the daemon reads the command from.
+    ///
+    /// # Errors
+    /// The variable holds something else.
+    pub(crate) fn join_chain(&mut self, words: &mut Vec<String>, variable: Option<String>) -> Result<(), Failure> {
+        let (Self::Inject(inject), Some(text)) = (self, variable.filter(|text| !text.is_empty())) else {
+            return Ok(());
+        };
+        if inject.chain.is_none() {
+            let chain = text.parse().map_err(|error| {
+                Failure::invalid(
+                    format!("WOPR_CHAIN is {text:?}: {error}"),
+                    "leave it as wopr set it for the command that answers a question, or unset it",
+                )
+            })?;
+            let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
+            words.insert(end, format!("--chain={text}"));
+            inject.chain = Some(chain);
+        }
+        Ok(())
     }
 
     /// Whether its text is on stdin.

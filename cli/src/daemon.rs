@@ -42,10 +42,11 @@ const MAX_STDIN: u64 = 8 << 20;
 /// Why it was not done.
 pub(crate) async fn perform(
     home: &Home,
-    command: NodeCommand,
-    words: Vec<String>,
+    mut command: NodeCommand,
+    mut words: Vec<String>,
     out: Output,
 ) -> Result<Shown, Failure> {
+    command.join_chain(&mut words, std::env::var("WOPR_CHAIN").ok())?;
     let stdin = if command.wants_stdin() { Some(read_stdin()?) } else { None };
     let waiting = out.waiting(command.waiting_for());
     let started = Instant::now();
@@ -93,8 +94,8 @@ pub(crate) async fn follow(home: &Home, words: Vec<String>, out: Output) -> Resu
 /// Says on the way that the peer was found. Never ends before the command does.
 async fn tell_connected(node: &Node, waiting: &Waiting, text: &'static str) -> Result<Shown, Failure> {
     let happening = node.events().await;
-    while let Ok(event) = happening.recv().await {
-        if matches!(event, Event::PeerConnected { dialled: true, .. }) {
+    while let Ok(happened) = happening.recv().await {
+        if matches!(happened.event, Some(Event::PeerConnected { dialled: true, .. })) {
             waiting.now_for(text);
         }
     }

@@ -8,12 +8,13 @@ use wopr_p2p_core::keys::PublicKey;
 use wopr_p2p_core::node::Snapshot;
 use wopr_p2p_core::rate::{Limit, Standing};
 use wopr_p2p_core::time::WallTime;
-use wopr_p2p_core::{Command, CommandError, Event, Reply};
+use wopr_p2p_core::{Command, CommandError, Reply};
 use wopr_p2p_smol::clock::Clock;
 use wopr_p2p_smol::driver::{Driver, Options};
+use wopr_p2p_smol::event_log::Happened;
 use wopr_p2p_smol::handler::{Handler, Handlers};
 use wopr_p2p_smol::home::{Home, HomeError};
-use wopr_p2p_smol::net::{Hyperswarm, HyperswarmConfig, NetError, Network, Offline};
+use wopr_p2p_smol::net::{Hyperswarm, HyperswarmConfig, NetError, Network, Offline, Surroundings};
 use wopr_p2p_smol::session_file::SessionReader;
 
 use crate::config::{Config, EVERY_SESSION, Rate, Session};
@@ -76,8 +77,12 @@ impl Node {
             HomeError::Locked { .. } => OpenError::Busy(Failure::new(Exit::Rejected, error.to_string(), "")),
             error => OpenError::Failed(Failure::invalid(error.to_string(), "")),
         })?;
+        let mut core = core_config(config);
+        // A node that runs for one command does that, and leaves the rest to the daemon.
+        core.outbox.background = reach == Reach::BothWays;
+        core.discovery.active = matches!(reach, Reach::Topics | Reach::BothWays);
         let options = Options {
-            config: core_config(config, reach),
+            config: core,
             network: network(config, reach).await?,
             handlers: handlers(config, home)?,
             listen: reach == Reach::BothWays,
@@ -116,7 +121,7 @@ impl Node {
     }
 
     /// What happens from now on.
-    pub(crate) async fn events(&self) -> Receiver<Event> {
+    pub(crate) async fn events(&self) -> Receiver<Happened> {
         self.driver.events().await
     }
 
@@ -126,6 +131,11 @@ impl Node {
     /// The first announcement failed; it is tried again by itself.
     pub(crate) async fn listening(&self) -> Result<(), NetError> {
         self.driver.listening().await
+    }
+
+    /// How others see the node; `None` if it does not stay.
+    pub(crate) async fn surroundings(&self) -> Option<Surroundings> {
+        if self.is_daemon() { Some(self.driver.surroundings().await) } else { None }
     }
 
     /// Whether it stays, and others can find it.
@@ -169,7 +179,7 @@ async fn network(config: &Config, reach: Reach) -> Result<Arc<dyn Network>, Fail
 }
 
 /// The core's bounds and delays: its defaults, with what the owner set.
-pub(crate) fn core_config(config: &Config, reach: Reach) -> wopr_p2p_core::Config {
+pub(crate) fn core_config(config: &Config) -> wopr_p2p_core::Config {
     let mut core = wopr_p2p_core::Config::default();
     if let Some(size) = config.max_payload_size {
         core.max_payload = size as usize;
@@ -180,7 +190,6 @@ pub(crate) fn core_config(config: &Config, reach: Reach) -> wopr_p2p_core::Confi
     if let Some(ttl) = config.ephemeral_ttl {
         core.ephemeral_ttl = ttl;
     }
-    core.discovery.active = matches!(reach, Reach::Topics | Reach::BothWays);
     core.discovery.auto_accept = config.auto_accept.unwrap_or(core.discovery.auto_accept);
     core.discovery.trust = config.discovery_trust.unwrap_or(core.discovery.trust);
     core.gateway = config.gateway.as_ref().filter(|gateway| gateway.enabled).map(|gateway| Gateway {

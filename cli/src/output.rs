@@ -100,13 +100,10 @@ impl Output {
         if self.json { print(&json_line(json)?) } else { print(text) }
     }
 
-    /// One line of JSON or a text, as it will be printed elsewhere.
-    ///
-    /// # Errors
-    /// The value cannot be written as JSON.
-    pub(crate) fn rendered_line(self, json: &Object, text: String) -> io::Result<Shown> {
-        let out = if self.json { json_line(json)? } else { text };
-        Ok(Shown { out, note: String::new() })
+    /// A line of JSON that is written already, as it will be printed; or the text.
+    pub(crate) fn rendered_line(self, json: &str, text: impl FnOnce() -> String) -> Shown {
+        let out = if self.json { printable::escaped(json) + "\n" } else { text() };
+        Shown { out, note: String::new() }
     }
 
     /// Says why the command failed: on stderr for people, on stdout as `{"error":…}` with `--json`.

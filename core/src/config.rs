@@ -3,8 +3,10 @@
 use core::fmt;
 use core::time::Duration;
 
+use crate::chain::Chain;
 use crate::discovery::DiscoveryConfig;
 use crate::gateway::Gateway;
+use crate::outbox::OutboxConfig;
 use crate::rate::RateConfig;
 use crate::replay::ReplayConfig;
 
@@ -58,6 +60,10 @@ pub struct Config {
     pub gateway: Option<Gateway>,
     /// How peers are met on topics, and what they get.
     pub discovery: DiscoveryConfig,
+    /// The most questions in a chain, from the first asker to us: 1 to [`Chain::MAX_LEN`](crate::chain::Chain::MAX_LEN).
+    pub max_chain: usize,
+    /// Messages that wait for their peers.
+    pub outbox: OutboxConfig,
 }
 
 impl Config {
@@ -110,7 +116,10 @@ impl Config {
         if self.dial_attempts == 0 {
             return Err(ConfigError { field: "dial_attempts", accepted: "at least 1" });
         }
-        Ok(())
+        if !(1..=Chain::MAX_LEN).contains(&self.max_chain) {
+            return Err(ConfigError { field: "max_chain", accepted: "1 to 16" });
+        }
+        self.outbox.validate()
     }
 }
 
@@ -139,6 +148,8 @@ impl Default for Config {
             max_invites: 10_000,
             gateway: None,
             discovery: DiscoveryConfig::default(),
+            max_chain: 8,
+            outbox: OutboxConfig::default(),
         }
     }
 }

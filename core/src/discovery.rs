@@ -8,7 +8,7 @@ use core::str::FromStr;
 use core::time::Duration;
 
 use crate::access::{Capability, SessionName, SessionSet, TrustLevel};
-use crate::keys::{EncryptKey, PublicKey};
+use crate::keys::{EncryptKey, Nonce, PublicKey};
 use crate::profile::TopicName;
 use crate::time::WallTime;
 
@@ -243,4 +243,6 @@ pub(crate) struct HeldLog {
     pub(crate) session: SessionName,
     pub(crate) text: String,
     pub(crate) since: WallTime,
+    /// The sender's id of the message, or one of ours: it goes into the session once, and waits once.
+    pub(crate) once: Nonce,
 }

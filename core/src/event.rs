@@ -4,7 +4,7 @@ use alloc::string::String;
 
 use crate::access::{SessionName, SessionSet};
 use crate::discovery::PendingId;
-use crate::keys::PublicKey;
+use crate::keys::{Nonce, PublicKey};
 use crate::node::TransportKey;
 use crate::profile::TopicName;
 use crate::rotation::RotationReason;
@@ -44,6 +44,35 @@ pub enum Event {
         peer: PublicKey,
         /// Where.
         session: SessionName,
+    },
+    /// A message of ours waits for its peer.
+    MessageQueued {
+        /// Its id.
+        id: Nonce,
+        /// For whom.
+        peer: PublicKey,
+        /// For which of the peer's sessions.
+        session: SessionName,
+    },
+    /// A message that waited is in the peer's session.
+    QueuedDelivered {
+        /// Its id.
+        id: Nonce,
+        /// Whose session.
+        peer: PublicKey,
+        /// Which.
+        session: SessionName,
+    },
+    /// A message that waited is given up.
+    QueuedFailed {
+        /// Its id.
+        id: Nonce,
+        /// For whom.
+        peer: PublicKey,
+        /// For which of the peer's sessions.
+        session: SessionName,
+        /// Why; it can hold a peer's words.
+        reason: String,
     },
     /// A question of a peer was answered.
     QuestionAnswered {
@@ -152,6 +181,9 @@ impl Event {
             Self::PeerRejected { .. } => "p2p.peer.rejected",
             Self::MessageRejected { .. } => "p2p.message.rejected",
             Self::MessageDelivered { .. } => "p2p.message.delivered",
+            Self::MessageQueued { .. } => "p2p.outbox.queued",
+            Self::QueuedDelivered { .. } => "p2p.outbox.delivered",
+            Self::QueuedFailed { .. } => "p2p.outbox.failed",
             Self::QuestionAnswered { .. } => "p2p.question.answered",
             Self::GrantCreated { .. } => "p2p.grant.created",
             Self::GrantRevoked { .. } => "p2p.grant.revoked",
@@ -205,6 +237,8 @@ pub enum RejectReason {
     Denied,
     /// The node is being stopped.
     Stopping,
+    /// A question that comes back to somebody who waits for its answer, or whose chain is too long.
+    Loop,
     /// We could not store or answer it.
     Failed,
 }
@@ -231,6 +265,7 @@ impl RejectReason {
             Self::Held => "held",
             Self::Denied => "denied",
             Self::Stopping => "stopping",
+            Self::Loop => "loop",
             Self::Failed => "failed",
         }
     }

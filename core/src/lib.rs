@@ -57,6 +57,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod access;
+pub mod chain;
 mod channel;
 pub mod cipher;
 pub mod config;
@@ -72,6 +73,7 @@ pub mod invite;
 pub mod keys;
 pub mod message;
 pub mod node;
+pub mod outbox;
 pub mod peer;
 pub mod profile;
 pub mod rate;
@@ -85,6 +87,6 @@ pub use self::config::Config;
 pub use self::event::Event;
 pub use self::node::{
     AskFailed, AskId, Command, CommandError, CommandId, DialEnd, DialId, Document, DocumentWrite, EntryKind, Input,
-    Node, Output, Question, Reply, SessionEntry, StartError, Stored, StreamId, StreamOrigin, TransportKey, WriteFailed,
-    WriteId,
+    Node, OnceOnly, Output, Question, Reply, SessionEntry, StartError, Stored, StreamId, StreamOrigin, TransportKey,
+    WriteFailed, WriteId,
 };

@@ -1,7 +1,7 @@
 //! What nodes say to each other, whatever encoding carries it (`wire/`).
 //!
-//! The members `to`, `re` and `proof` are ours: peers that speak only the original protocol leave them out and ignore
-//! ours. `to` names the node a handshake is meant for, `re` the message that this one belongs to, so that a signed
+//! The members `to`, `re`, `proof`, `id` with `since`, and `chain` are ours: peers that speak only the original protocol
+//! leave them out and ignore ours. `to` names the node a handshake is meant for, `re` the message that this one belongs to, so that a signed
 //! message is worth nothing to anybody else or at any other time:
 //! * in [`HelloAck`] `re` is the hello's nonce;
 //! * in [`Claim`], [`Log`], [`Inject`] and [`KeyRotation`] it is the hello-ack's nonce, which binds them to this handshake;
@@ -15,6 +15,7 @@ use core::str::FromStr;
 use serde::de::Error as _;
 
 use crate::access::SessionName;
+use crate::chain::Chain;
 use crate::keys::{EncryptKey, Nonce, PublicKey};
 use crate::time::WallTime;
 
@@ -156,8 +157,19 @@ pub struct Log {
     pub session: SessionName,
     /// The encrypted text, as base64 that is not checked yet; never empty.
     pub payload: String,
+    /// What tells a repetition of this message from a new one.
+    pub once: Option<Once>,
     /// The hello-ack's nonce.
     pub re: Option<Nonce>,
+}
+
+/// What a message that may be sent again carries each time, beside a fresh nonce and time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Once {
+    /// The same each time, and of no other message.
+    pub id: Nonce,
+    /// Not later than the first time, by the sender's clock.
+    pub since: WallTime,
 }
 
 /// A question to a session's AI.
@@ -175,6 +187,8 @@ pub struct Inject {
     pub payload: String,
     /// What the response will carry.
     pub request_id: RequestId,
+    /// Who waits for the sender to get this answer.
+    pub chain: Option<Chain>,
     /// The hello-ack's nonce.
     pub re: Option<Nonce>,
 }
@@ -321,8 +335,8 @@ macro_rules! debug_short {
 
 debug_short! {
     Claim: token, v encrypt_key re;
-    Log: payload, v encrypt_key ephemeral session re;
-    Inject: payload, v encrypt_key ephemeral session request_id re;
+    Log: payload, v encrypt_key ephemeral session once re;
+    Inject: payload, v encrypt_key ephemeral session request_id chain re;
     Response: payload, v encrypt_key ephemeral session request_id re;
     KeyRotation: statement, re;
 }

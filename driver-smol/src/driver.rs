@@ -18,12 +18,13 @@ use wopr_p2p_core::node::Snapshot;
 use wopr_p2p_core::rate::Standing;
 use wopr_p2p_core::time::Now;
 use wopr_p2p_core::{
-    AskId, Command, CommandError, Config, Document, Event, Input, Node, Reply, StartError, Stored, StreamOrigin,
+    AskId, Command, CommandError, Config, Document, Input, Node, Reply, StartError, Stored, StreamOrigin,
 };
 
 use self::running::Running;
 use crate::clock::Clock;
 use crate::disk::{Disk, Written};
+use crate::event_log::{EventLog, EventReader, Follow, Happened, Query};
 use crate::file::FileError;
 use crate::handler::{HandlerError, Handlers};
 use crate::home::HomeLock;
@@ -50,7 +51,7 @@ pub struct Options {
     pub report: Box<dyn Fn(Report) + Send>,
 }
 
-/// Something that went wrong on our side and that no [`Event`] says.
+/// Something that went wrong on our side and that no [`Event`](wopr_p2p_core::Event) says.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Report {
@@ -105,6 +106,7 @@ pub struct Driver {
     task: Task<()>,
     network: Arc<dyn Network>,
     public_key: PublicKey,
+    log: EventReader,
 }
 
 /// Something that looks at the node.
@@ -118,7 +120,7 @@ enum Wake {
     Opened { stream: Stream, origin: StreamOrigin },
     Run { command: Command, result: Sender<Result<Reply, CommandError>> },
     Look(Look),
-    Subscribe(Sender<Event>),
+    Subscribe { to: Sender<Happened>, ready: Sender<()> },
     Listened(Result<(), net::NetError>),
     AwaitListening(Sender<Result<(), net::NetError>>),
     Stop(Sender<Infallible>),
@@ -140,18 +142,21 @@ impl Driver {
             limits: plain(Document::Limits)?,
             replay: plain(Document::Replay)?,
             discovery: plain(Document::Discovery)?,
+            outbox: plain(Document::Outbox)?,
         };
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| DriverError::System(io::Error::other(error)))?;
         let clock = Clock::start();
         let node = Node::new(options.config.clone(), stored, seed, clock.now()).map_err(DriverError::Start)?;
         let public_key = node.public_key();
+        let log = EventReader::new(home.home());
+        let events = EventLog::start(Arc::clone(&home)).map_err(DriverError::File)?;
         let (disk, written) = Disk::start(store, SessionWriter::new(home)).map_err(DriverError::System)?;
         let (inbox, wakes) = bounded(INBOX);
         let network = Arc::clone(&options.network);
-        let running = Running::new(node, clock, disk, options, inbox.clone());
+        let running = Running::new(node, clock, disk, events, options, inbox.clone());
         let task = smol::spawn(running.run(wakes, written));
-        Ok(Self { inbox, task, network, public_key })
+        Ok(Self { inbox, task, network, public_key, log })
     }
 
     /// The node's key when it was started.
@@ -180,11 +185,26 @@ impl Driver {
         self.look(move |node, now| node.standing(&peer, now)).await
     }
 
-    /// Events from now on. A subscriber that is too slow misses some.
-    pub async fn events(&self) -> Receiver<Event> {
-        let (sender, events) = bounded(EVENTS);
-        self.wake(Wake::Subscribe(sender)).await;
+    /// What happens from now on, each with its line in the log, where it is already. A subscriber that is too slow misses
+    /// some.
+    pub async fn events(&self) -> Receiver<Happened> {
+        let (to, events) = bounded(EVENTS);
+        let (ready, subscribed) = bounded(1);
+        self.wake(Wake::Subscribe { to, ready }).await;
+        // If the node has stopped, so have its events.
+        subscribed.recv().await.ok();
         events
+    }
+
+    /// The lines of the log that fit, and then what happens: nothing twice, nothing left out. [`EventReader`] reads them
+    /// without a node.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub async fn follow(&self, query: Query) -> Result<Follow, FileError> {
+        let (happening, reader) = (self.events().await, self.log.clone());
+        let past = smol::unblock(move || reader.read(&query)).await?;
+        Ok(Follow::new(past, happening))
     }
 
     /// Waits until the node has been announced for the first time; at once if it was started not to listen.
@@ -195,6 +215,11 @@ impl Driver {
         let (sender, listening) = bounded(1);
         self.wake(Wake::AwaitListening(sender)).await;
         listening.recv().await.unwrap_or(Err(net::NetError::Closed))
+    }
+
+    /// How others see us.
+    pub async fn surroundings(&self) -> net::Surroundings {
+        self.network.surroundings().await
     }
 
     /// Stops in order: nothing new comes in; messages that were accepted are stored and acknowledged; questions with an

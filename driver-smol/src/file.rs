@@ -154,6 +154,12 @@ pub(crate) fn make_folder(path: &Path) -> Result<(), FileError> {
     sync_folder_of(path)
 }
 
+/// Waits until what is in a file is on disk, and its name.
+pub(crate) fn sync(path: &Path) -> Result<(), FileError> {
+    File::open(path).and_then(|file| file.sync_data()).map_err(FileError::new("write", path))?;
+    sync_folder_of(path)
+}
+
 /// Makes the name of a new, renamed or removed file durable.
 pub(crate) fn sync_folder_of(path: &Path) -> Result<(), FileError> {
     let folder = path.parent().unwrap_or_else(|| Path::new("/"));

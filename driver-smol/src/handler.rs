@@ -6,8 +6,9 @@
 //!   puts no secret into its own environment; what the owner puts there, the command sees.
 //! - Its environment also has `WOPR_ORIGIN=remote` (the text is no command of the owner), `WOPR_PEER` (the asker's full
 //!   public key), `WOPR_PEER_NAME` (the owner's name for them; may be empty), `WOPR_PEER_SHORT_ID`, `WOPR_SESSION`,
-//!   `WOPR_SESSION_FILE` (the session's history, the question in its last lines), `WOPR_CAPABILITIES` (joined by commas)
-//!   and `WOPR_TRUST`. The session's name and the question are a remote peer's words: quote them.
+//!   `WOPR_SESSION_FILE` (the session's history, the question in its last lines), `WOPR_CAPABILITIES` (joined by commas),
+//!   `WOPR_TRUST`, `WOPR_HOME`, so that `wopr` commands go to this very node, and `WOPR_CHAIN`, which they hand on: a
+//!   question that comes back to somebody who waits for this answer is refused. The session's name and the question are a remote peer's words: quote them.
 //! - Its stdin is the question's text, exactly and to the end. It need not read it.
 //! - Its answer is what it wrote to stdout when it exits with status 0, as UTF-8, without a final line end. Any other end
 //!   is a failure, never an answer.
@@ -243,7 +244,9 @@ impl fmt::Display for HandlerError {
 impl Error for HandlerError {}
 
 /// What a command finds in its environment besides the daemon's own.
-fn environment(question: &Question, session_file: PathBuf) -> [(&'static str, OsString); 8] {
+fn environment(question: &Question, session_file: PathBuf) -> [(&'static str, OsString); 10] {
+    // The file is in the home's `sessions` folder.
+    let home = session_file.ancestors().nth(2).map(|home| home.as_os_str().to_owned()).unwrap_or_default();
     let capabilities: Vec<_> = question.capabilities.iter().map(|capability| capability.as_str()).collect();
     [
         ("WOPR_ORIGIN", "remote".into()),
@@ -254,6 +257,8 @@ fn environment(question: &Question, session_file: PathBuf) -> [(&'static str, Os
         ("WOPR_SESSION_FILE", session_file.into()),
         ("WOPR_CAPABILITIES", capabilities.join(",").into()),
         ("WOPR_TRUST", question.trust.as_str().into()),
+        ("WOPR_HOME", home),
+        ("WOPR_CHAIN", question.chain.to_string().into()),
     ]
 }
 

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod crash;
 pub mod disk;
 pub mod driver;
+pub mod event_log;
 pub mod file;
 pub mod handler;
 pub mod home;

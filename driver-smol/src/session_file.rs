@@ -1,9 +1,11 @@
 //! Sessions as files: `sessions/<name>.conversation.jsonl`, one line of JSON a message, for ever.
 //!
 //! A line has the members `ts` (milliseconds since the epoch), `iso` (the same in UTC), `from`, `type`, `content` and
-//! `channel`: `{"type": "p2p", "id": …}` with the peer's full public key. `type` is `message` for a text that a peer
+//! `channel`: `{"type": "p2p", "id": …}` with the peer's full public key. A message that its sender may send again also
+//! has `id`, which is the same each time: it is written once ([`SessionWriter::append`]). `type` is `message` for a text that a peer
 //! logged, `question` for one that a peer asked the session's AI, and `answer` for what the AI said to it.
 
+mod copies;
 mod history;
 mod name;
 
@@ -105,7 +107,8 @@ impl SessionWriter {
     }
 
     /// Appends a line to a session's file, which is made if there is none, and waits until it is on disk. A last line
-    /// that a crash cut off is cleared away first. After an error the line is not in the file.
+    /// that a crash cut off is cleared away first. After an error the line is not in the file. An entry that is to be
+    /// there once is not written again: then its line is on disk already.
     ///
     /// # Errors
     /// The disk is full, read-only, or fails.
@@ -114,6 +117,14 @@ impl SessionWriter {
         let name = FileName::of(session);
         if name.decode().is_none() {
             self.keep_full_name(&self.reader.folder.join(name.full_name()), session)?;
+        }
+        if let Some(once) = &entry.once {
+            // A crash may have cut off the line's end alone.
+            file::repair_lines(&path, is_json)?;
+            if copies::find(&path, once, &entry.content).map_err(FileError::new("read", &path))? {
+                // It may have been written by a process that died before it was durable.
+                return file::sync(&path);
+            }
         }
         let mut line = serde_json::to_vec(&Line::new(entry))
             .map_err(|error| FileError::new("write a message to", &path)(error.into()))?;
@@ -139,6 +150,8 @@ struct Line<'a> {
     r#type: &'static str,
     content: &'a str,
     channel: Channel,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -160,6 +173,7 @@ impl<'a> Line<'a> {
             },
             content: &entry.content,
             channel: Channel { r#type: "p2p", id: entry.peer.to_string() },
+            id: entry.once.as_ref().map(|once| once.id.to_string()),
         }
     }
 }

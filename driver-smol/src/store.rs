@@ -1,7 +1,7 @@
 //! The node's documents under `p2p/`: each is whole or absent at any moment, and a failed write is an error.
 //!
-//! `identity.json`, `access.json`, `peers.json` and `limits.json` are replaced as a whole; `replay.log` grows by lines
-//! and is replaced when the node thins it out.
+//! `identity.json`, `access.json`, `peers.json` and `limits.json` are replaced as a whole; `replay.log` and `outbox.jsonl`
+//! grow by lines and are replaced when the node thins them out.
 
 use std::fs;
 use std::path::PathBuf;
@@ -32,7 +32,9 @@ impl Store {
             let temporary = file::temporary(&store.path(document));
             file::remove_if_there(&temporary).map_err(FileError::new("remove", &temporary))?;
         }
-        file::repair_lines(&store.path(Document::Replay), never_whole)?;
+        for document in [Document::Replay, Document::Outbox] {
+            file::repair_lines(&store.path(document), never_whole)?;
+        }
         Ok(store)
     }
 

@@ -69,6 +69,9 @@ const fn exit(error: &CommandError) -> Exit {
         | CommandError::BadAnswer(_)
         | CommandError::NotStored(_)
         | CommandError::LimitReached(_)
+        | CommandError::Loop(_)
+        | CommandError::ChainTooLong(_)
+        | CommandError::Expired
         | CommandError::Cancelled => Exit::Rejected,
         CommandError::Unresolved(_)
         | CommandError::NotAdded(_)
@@ -81,6 +84,7 @@ const fn exit(error: &CommandError) -> Exit {
         | CommandError::InviteForAnother(_)
         | CommandError::OwnInvite
         | CommandError::NoSuchGrant
+        | CommandError::NoSuchMessage
         | CommandError::NotRevoked(_)
         | CommandError::NotJoined(_)
         | CommandError::BadProfile(_)
@@ -187,6 +191,9 @@ fn alone(error: &CommandError) -> (String, &'static str) {
         CommandError::NoGateway => {
             "set \"gateway\" in config.json (docs/config.md) and restart, or grant sessions: wopr p2p grant KEY SESSION"
         }
+        CommandError::NoSuchMessage => "`wopr p2p outbox list` lists those that wait",
+        CommandError::Loop(_) => "answer the question without asking whoever waits for it",
+        CommandError::ChainTooLong(_) => "answer the question without asking further peers",
         CommandError::LimitReached(_) => "try again when less is under way",
         CommandError::NotStored(_) => "check that there is space on the disk and that the home can be written",
         CommandError::Cancelled => "the node stopped meanwhile: try again",

@@ -1,5 +1,7 @@
 //! `log` (alias `send`) and `inject`: texts for a peer's session.
 
+use wopr_p2p_core::keys::Nonce;
+use wopr_p2p_core::time::WallTime;
 use wopr_p2p_core::{Command, Reply};
 
 use super::failure::{About, done, unexpected};
@@ -7,30 +9,41 @@ use crate::args::{Addressed, Inject, Log};
 use crate::exit::Failure;
 use crate::node::Node;
 use crate::output::printable::printable;
-use crate::output::{Cell, GOOD, Object, View};
+use crate::output::{Cell, GOOD, Object, View, WARN, relative};
 
 /// `log`.
 pub(super) async fn log(node: &Node, typed: Log, stdin: Option<String>) -> Result<Logged, Failure> {
-    let Log { to, timeout } = typed;
+    let queue = typed.queue || node.is_daemon() && !typed.no_queue;
+    let Log { to, timeout, expire, .. } = typed;
     let about = About::Session(to.session.clone());
     let text = text(&to, stdin)?;
     let Addressed { peer, session, .. } = to;
-    let logged = Logged { peer: peer.to_string(), session: session.to_string() };
-    let command = Command::Log { peer, session, text, timeout };
+    let (who, of) = (peer.to_string(), session.to_string());
+    let command = if queue {
+        Command::Queue { peer, session, text, timeout, expires_in: expire }
+    } else {
+        Command::Log { peer, session, text, timeout }
+    };
     match done(node, command, about).await? {
-        (Reply::Logged, _) => Ok(logged),
+        (Reply::Logged, _) => Ok(Logged { peer: who, session: of, queued: None }),
+        (Reply::Queued { id, expires }, _) => {
+            Ok(Logged { peer: who, session: of, queued: Some(Waits { id, expires, daemon: node.is_daemon() }) })
+        }
         _ => Err(unexpected()),
     }
 }
 
 /// `inject`.
 pub(super) async fn inject(node: &Node, typed: Inject, stdin: Option<String>) -> Result<Answer, Failure> {
-    let Inject { to, timeout } = typed;
+    let Inject { to, timeout, chain } = typed;
     let about = About::Session(to.session.clone());
     let text = text(&to, stdin)?;
     let Addressed { peer, session, .. } = to;
     let (who, of) = (peer.to_string(), session.to_string());
-    let command = Command::Inject { peer, session, text, timeout };
+    let mut command = Command::Inject { peer, session, text, timeout };
+    if let Some(chain) = chain {
+        command = Command::InChain { chain, command: Box::new(command) };
+    }
     match done(node, command, about).await? {
         (Reply::Answer(answer), _) => Ok(Answer { peer: who, session: of, answer }),
         _ => Err(unexpected()),
@@ -48,20 +61,56 @@ fn text(to: &Addressed, stdin: Option<String>) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// A message that is in the peer's session.
+/// A message that is in the peer's session, or on its way there.
 pub(super) struct Logged {
     pub(super) peer: String,
     pub(super) session: String,
+    /// Set if it waits for the peer.
+    pub(super) queued: Option<Waits>,
+}
+
+/// How a message waits.
+pub(super) struct Waits {
+    pub(super) id: Nonce,
+    pub(super) expires: WallTime,
+    /// Whether a daemon is there to deliver it.
+    pub(super) daemon: bool,
 }
 
 impl View for Logged {
     fn json(&self) -> Object {
-        Object::default().with("logged", true).with("peer", self.peer.as_str()).with("session", self.session.as_str())
+        let queued = self
+            .queued
+            .as_ref()
+            .map(|waits| Object::default().shown("id", waits.id).time(["expires", "expiresIso"], waits.expires));
+        Object::default()
+            .with("logged", self.queued.is_none())
+            .with("peer", self.peer.as_str())
+            .with("session", self.session.as_str())
+            .with("queued", queued)
     }
 
     fn text(&self) -> String {
         let [peer, session] = [&self.peer, &self.session].map(Cell::from);
-        format!("{GOOD}Logged{GOOD:#} in the session {session} of {peer}.\n")
+        match &self.queued {
+            None => format!("{GOOD}Logged{GOOD:#} in the session {session} of {peer}.\n"),
+            Some(Waits { id, expires, .. }) => {
+                let until = relative(*expires, Node::now());
+                format!(
+                    "{WARN}Queued{WARN:#} for the session {session} of {peer}, who cannot be reached now: it is delivered \
+                     as soon as that changes, or given up {until}. Its id: {id}\n"
+                )
+            }
+        }
+    }
+
+    fn note(&self) -> String {
+        match &self.queued {
+            Some(Waits { daemon: false, .. }) => {
+                format!("{WARN}It is delivered while a daemon runs: `wopr daemon start` starts one.{WARN:#}")
+            }
+            _ => String::new(),
+        }
     }
 }
 

@@ -3,10 +3,11 @@
 use clap::Parser as _;
 use serde_json::Value;
 use tempfile::TempDir;
+use wopr_p2p_core::keys::Nonce;
 use wopr_p2p_smol::home::Home;
 
 use super::execute;
-use crate::args::{Area, Cli, P2p};
+use crate::args::{Area, Cli, NodeCommand, P2p};
 use crate::config::Config;
 use crate::exit::Failure;
 use crate::node::{Node, Reach};
@@ -191,11 +192,15 @@ fn an_empty_message_is_invalid() {
 
 #[test]
 fn what_was_logged_and_answered_has_the_documented_shape() {
-    use super::message::{Answer, Logged};
+    use super::message::{Answer, Logged, Waits};
     use crate::output::View as _;
     let shape = |object: crate::output::Object| serde_json::to_value(object).unwrap();
     let [peer, session] = ["bob", "main"].map(str::to_owned);
-    same_shape(&documented("log"), &shape(Logged { peer: peer.clone(), session: session.clone() }.json()), "log");
+    let waits = Waits { id: Nonce([1; 16]), expires: Node::now(), daemon: false };
+    for queued in [None, Some(waits)] {
+        let logged = Logged { peer: peer.clone(), session: session.clone(), queued };
+        same_shape(&documented("log"), &shape(logged.json()), "log");
+    }
     let answer = Answer { peer, session, answer: "ok\x1b[2J".to_owned() };
     same_shape(&documented("inject"), &shape(answer.json()), "inject");
     assert_eq!(answer.text(), "ok\n", "the answer alone, without terminal escapes");
@@ -242,4 +247,51 @@ fn nothing_waits_under_an_unknown_id() {
         assert_eq!(failure.exit.code(), 3, "{words:?}");
         assert!(failure.next.contains("wopr p2p requests"), "{failure}");
     }
+}
+
+#[test]
+fn a_message_to_a_peer_that_is_away_is_queued_listed_and_cancelled() {
+    let owner = Owner::new();
+    owner.json(&["grant", KEY, "main"], "grant");
+    let logged = owner.json(&["log", KEY, "--session", "main", "--message", "hi", "--queue", "--expire", "2h"], "log");
+    assert_eq!(logged["logged"], false);
+    let id = logged["queued"]["id"].as_str().unwrap();
+    let listed = &owner.json(&["outbox", "list"], "outbox list")["outbox"][0];
+    assert_eq!((&listed["id"], &listed["bytes"], &listed["sent"]), (&id.into(), &2.into(), &false.into()));
+    assert_eq!(listed["expires"].as_u64().unwrap() - listed["queued"].as_u64().unwrap(), 7_200_000);
+    assert!(!owner.text(&["outbox", "list"]).contains("hi"), "the text is nobody else's business");
+    owner.json(&["outbox", "cancel", id], "outbox cancel");
+    assert_eq!(owner.json(&["outbox", "list"], "outbox list")["outbox"], serde_json::json!([]));
+    assert_eq!(owner.refused(&["outbox", "cancel", id]).exit.code(), 3);
+}
+
+#[test]
+fn without_a_daemon_nothing_is_queued_unless_that_is_asked_for() {
+    let owner = Owner::new();
+    owner.json(&["grant", KEY, "main"], "grant");
+    let refused = owner.refused(&["log", KEY, "--session", "main", "--message", "hi"]);
+    assert!(matches!(refused.exit.code(), 1 | 6), "{refused}");
+    assert_eq!(owner.json(&["outbox", "list"], "outbox list")["outbox"], serde_json::json!([]));
+}
+
+#[test]
+fn flaw_34_a_question_of_a_handler_carries_the_chain_to_the_node_that_does_it() {
+    let line = ["wopr", "p2p", "inject", KEY, "--session", "main", "--message", "x"];
+    let command = |words: &[String]| match Cli::try_parse_from(words).unwrap().area {
+        Area::P2p { command: P2p::Node(command) } => command,
+        other => panic!("{other:?}"),
+    };
+    let mut words = line.map(str::to_owned).to_vec();
+    let chain = "07070707070707070707070707070707:0123456789abcdef";
+    let mut typed = command(&words);
+    typed.join_chain(&mut words, Some(chain.to_owned())).unwrap();
+    for command in [typed, command(&words)] {
+        let NodeCommand::Inject(inject) = command else { panic!("{command:?}") };
+        assert_eq!(inject.chain.unwrap().to_string(), chain);
+    }
+    let mut untouched = line.map(str::to_owned).to_vec();
+    command(&untouched.clone()).join_chain(&mut untouched, None).unwrap();
+    assert_eq!(untouched, line);
+    let failure = command(&untouched.clone()).join_chain(&mut untouched, Some("x".to_owned())).unwrap_err();
+    assert_eq!(failure.exit.code(), 3);
 }

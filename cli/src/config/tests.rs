@@ -31,7 +31,7 @@ fn the_documented_configuration_is_accepted_and_shows_the_defaults() {
     let doc = include_str!("../../../docs/config.md");
     let block = doc.split("```json").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     let config = file::parse(block).unwrap();
-    let mut set = crate::node::core_config(&config, crate::node::Reach::BothWays);
+    let mut set = crate::node::core_config(&config);
     // Without the key there is none.
     let gateway = set.gateway.take().unwrap();
     assert_eq!((gateway.session.as_str(), gateway.approval), ("public-gateway", false));
@@ -41,22 +41,20 @@ fn the_documented_configuration_is_accepted_and_shows_the_defaults() {
 
 #[test]
 fn discovery_and_gateway_reach_the_node() {
-    use crate::node::Reach;
     let gateway = r#"{"enabled": true, "session": "public", "capabilities": ["inject.limited"], "approval": true}"#;
     let config =
         p2p(&format!(r#""discoveryTrust": "semi-trusted", "autoAccept": true, "gateway": {gateway}"#)).unwrap();
-    let set = crate::node::core_config(&config, Reach::BothWays);
+    let set = crate::node::core_config(&config);
     assert_eq!((set.discovery.trust, set.discovery.auto_accept), (TrustLevel::SemiTrusted, true));
     let through = set.gateway.unwrap();
     assert_eq!((through.session.as_str(), through.approval), ("public", true));
     assert_eq!(through.capabilities, ["inject.limited".parse().unwrap()]);
-    assert!(!crate::node::core_config(&config, Reach::Others).discovery.active);
     // The description shows it at the top of the file.
     assert_eq!(file::parse(&format!(r#"{{"gateway": {gateway}}}"#)).unwrap().gateway, config.gateway);
     let twice = format!(r#"{{"gateway": {gateway}, "plugins": {{"data": {{"p2p": {{"gateway": {gateway}}}}}}}}}"#);
     assert!(file::parse(&twice).unwrap_err().contains("twice"));
     let off = p2p(&format!(r#""gateway": {}"#, gateway.replacen("true", "false", 1))).unwrap();
-    assert_eq!(crate::node::core_config(&off, Reach::BothWays).gateway, None);
+    assert_eq!(crate::node::core_config(&off).gateway, None);
 }
 
 #[test]
@@ -64,7 +62,7 @@ fn settings_reach_the_node() {
     let config = p2p(r#""keyRotationGraceHours": 2, "maxPayloadSize": 1000, "ephemeralTtl": "5m",
            "rateLimit": {"logs": {"maxPerMinute": 7}, "invalid": {"maxPerHour": 9}}"#)
     .unwrap();
-    let set = crate::node::core_config(&config, crate::node::Reach::BothWays);
+    let set = crate::node::core_config(&config);
     assert_eq!((set.rotation_grace, set.ephemeral_ttl), (Duration::from_secs(7200), Duration::from_secs(300)));
     assert_eq!(set.max_payload, 1000);
     assert_eq!((set.rates.logs.per_minute, set.rates.logs.per_hour, set.rates.invalid.per_hour), (7, 100, 9));

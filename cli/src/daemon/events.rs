@@ -1,92 +1,97 @@
-//! What happened, as a line for people and as a JSON object with a stable shape.
+//! What happened, for people: the line of the log as a sentence. Programs get the line itself.
 
-use wopr_p2p_core::Event;
-use wopr_p2p_core::keys::PublicKey;
-use wopr_p2p_core::time::WallTime;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::Value;
+use wopr_p2p_smol::event_log::EventLine;
 use wopr_p2p_smol::utc;
 
-use crate::command::Names;
-use crate::output::{BOLD, Cell, DIM, Json, Object, WARN};
+use crate::output::{BOLD, Cell, DIM, Output, Shown, WARN};
 
-/// One event, both ways; the text ends in `\n`.
-pub(super) fn show(event: &Event, names: &Names, at: WallTime) -> (Object, String) {
-    let json = Object::default().with("event", event.name()).time(["ts", "iso"], at);
-    let style = if event.name().ends_with("rejected") || event.name().ends_with("conflict") { WARN } else { BOLD };
-    let details = details(event, names);
-    let mut text = format!("{DIM}{}{DIM:#} {style}{}{style:#}", utc::iso(at), event.name());
-    let json = details.into_iter().fold(json, |json, (name, detail)| {
-        let said = match &detail {
-            Detail::Peer(key) => names.label(key),
-            Detail::Text(value) => value.clone(),
-            Detail::Number(value) => value.to_string(),
-        };
-        text += &format!(" {DIM}{name}:{DIM:#} {}", Cell::from(said));
-        json.with(name, detail.json(names))
-    });
-    text.push('\n');
-    (json, text)
+/// One line of the log, as it will be printed.
+pub(crate) fn show(line: &EventLine, out: Output) -> Shown {
+    out.rendered_line(&line.json, || text(line))
 }
 
-enum Detail {
-    Peer(PublicKey),
-    Text(String),
-    Number(u64),
-}
-
-impl Detail {
-    fn json(self, names: &Names) -> Json {
-        match self {
-            Self::Peer(key) => names.json(&key).into(),
-            Self::Text(text) => text.into(),
-            Self::Number(number) => number.into(),
+fn text(line: &EventLine) -> String {
+    let style = if line.event.ends_with("rejected") || line.event.ends_with("conflict") { WARN } else { BOLD };
+    let mut text = format!("{DIM}{}{DIM:#} {style}{}{style:#}", utc::iso(line.at), line.event);
+    let Members(members) = serde_json::from_str(&line.json).unwrap_or_default();
+    for (name, value) in members {
+        // These begin the line, or stand there twice.
+        if matches!(name.as_str(), "seq" | "ts" | "iso" | "event") || name.ends_with("Iso") {
+            continue;
         }
+        text += &format!(" {DIM}{}:{DIM:#} {}", Cell::from(name), Cell::from(said(&value)));
+    }
+    text.push('\n');
+    text
+}
+
+/// A peer by its name and short id, a list by its elements, everything else as it is.
+fn said(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(list) => list.iter().map(said).collect::<Vec<_>>().join(", "),
+        Value::Object(peer) => match (&peer.get("name"), &peer.get("shortId")) {
+            (Some(Value::String(name)), Some(id)) => format!("{name} ({})", said(id)),
+            (_, Some(id)) => said(id),
+            _ => value.to_string(),
+        },
+        other => other.to_string(),
     }
 }
 
-fn details(event: &Event, _names: &Names) -> Vec<(&'static str, Detail)> {
-    use Detail::{Number, Peer, Text};
-    let text = |text: &dyn ToString| Text(text.to_string());
-    match event {
-        Event::PeerConnected { peer, version, dialled } => {
-            let by = if *dialled { "us" } else { "them" };
-            vec![("peer", Peer(*peer)), ("version", Number((*version).into())), ("dialledBy", text(&by))]
+/// The members of an object in their order.
+#[derive(Default)]
+struct Members(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
         }
-        Event::PeerRejected { remote, reason } => {
-            let remote: String = remote.0.iter().map(|byte| format!("{byte:02x}")).collect();
-            vec![("transport", Text(remote)), ("reason", text(&reason.as_str()))]
-        }
-        Event::MessageRejected { peer, session, reason } => {
-            let session = session.as_ref().map(|session| ("session", text(session)));
-            [("peer", Peer(*peer))].into_iter().chain(session).chain([("reason", text(&reason.as_str()))]).collect()
-        }
-        Event::MessageDelivered { peer, session } | Event::QuestionAnswered { peer, session } => {
-            vec![("peer", Peer(*peer)), ("session", text(session))]
-        }
-        Event::GrantCreated { peer, grant, sessions } => {
-            vec![("peer", Peer(*peer)), ("grant", text(grant)), ("sessions", Text(sessions.names().join(", ")))]
-        }
-        Event::GrantRevoked { peer, grant } => vec![("peer", Peer(*peer)), ("grant", text(grant))],
-        Event::KeyRotated { old, new, reason, grace_until } => vec![
-            ("peer", Peer(*new)),
-            ("oldKey", text(old)),
-            ("rotationReason", text(reason)),
-            ("graceUntil", Number(grace_until.as_millis())),
-        ],
-        Event::RotationConflict { old, known, refused } => {
-            vec![("peer", Peer(*known)), ("oldKey", text(old)), ("refusedKey", text(refused))]
-        }
-        Event::OwnKeyRotated { old, new } => vec![("newKey", text(new)), ("oldKey", text(old))],
-        Event::RotationTold { peer } => vec![("peer", Peer(*peer))],
-        Event::PeerDiscovered { peer, proven, topic } => {
-            vec![("peer", Peer(*peer)), ("proven", text(proven)), ("topic", text(topic))]
-        }
-        Event::ConnectRequested { peer, proven, request } => {
-            vec![("peer", Peer(*peer)), ("proven", text(proven)), ("request", text(request))]
-        }
-        Event::ConnectAnswered { peer, accepted } => vec![("peer", Peer(*peer)), ("accepted", text(accepted))],
-        Event::MessageHeld { peer, session, request } => {
-            vec![("peer", Peer(*peer)), ("session", text(session)), ("request", text(request))]
-        }
-        Event::StoreFailed { what, reason } => vec![("what", text(what)), ("reason", text(reason))],
+
+        deserializer.deserialize_map(InOrder)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wopr_p2p_core::time::WallTime;
+
+    use super::*;
+
+    fn line(json: &str) -> EventLine {
+        EventLine { seq: 1, at: WallTime::from_millis(0), event: "p2p.grant.created".to_owned(), json: json.to_owned() }
+    }
+
+    #[test]
+    fn a_line_for_people_has_the_members_in_order_and_no_escapes() {
+        let json = r#"{"seq":1,"ts":0,"iso":"x","event":"p2p.grant.created","peer":{"name":"al\u001b[2J","publicKey":"M","shortId":"0a"},"grant":"g","sessions":["b","a"],"repeated":3}"#;
+        let shown = anstream::adapter::strip_str(&show(&line(json), Output::new(false)).out).to_string();
+        let wanted = "1970-01-01T00:00:00.000Z p2p.grant.created peer: al (0a) grant: g sessions: b, a repeated: 3\n";
+        assert_eq!(shown, wanted);
+    }
+
+    #[test]
+    fn a_line_for_programs_is_the_logs_own_with_control_characters_escaped() {
+        let shown = show(&line("{\"z\":1,\"a\":\"\u{9b}2J\"}"), Output::new(true));
+        assert_eq!(shown.out, "{\"z\":1,\"a\":\"\\u009b2J\"}\n");
     }
 }

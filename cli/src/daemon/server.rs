@@ -15,8 +15,8 @@ use smol::lock::{Semaphore, SemaphoreGuard};
 use smol::net::unix::{UnixListener, UnixStream};
 use smol::stream::StreamExt as _;
 use smol::{Executor, Timer, future};
-use wopr_p2p_core::Event;
 use wopr_p2p_core::time::WallTime;
+use wopr_p2p_smol::event_log::Happened;
 use wopr_p2p_smol::home::Home;
 
 use super::detached::{self, Log};
@@ -24,7 +24,7 @@ use super::events;
 use super::protocol::{FrameError, Request, Response, SOCKET, read, write};
 use super::status::DaemonStatus;
 use crate::args::{Area, Cli, Daemon, P2p};
-use crate::command::{self, Names};
+use crate::command;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::node::{Node, Reach};
@@ -149,20 +149,19 @@ async fn report(node: &Node, home: &Home, voice: Voice) -> Result<(), Failure> {
     voice.out.line(&ready, &text)?;
     notify(&[NotifyState::Ready]);
     if !voice.detached {
-        return show_events(node, voice.out, happening, None).await;
+        return show_events(voice.out, happening, None).await;
     }
     let log = Log::take_over(home)?;
     let out = Output::new(false);
     out.line(&ready, &text)?;
-    show_events(node, out, happening, Some(log)).await
+    show_events(out, happening, Some(log)).await
 }
 
-async fn show_events(node: &Node, out: Output, happening: Receiver<Event>, log: Option<Log>) -> Result<(), Failure> {
-    while let Ok(event) = happening.recv().await {
-        let names = Names::of(&node.snapshot().await?);
-        let (json, text) = events::show(&event, &names, Node::now());
+async fn show_events(out: Output, happening: Receiver<Happened>, log: Option<Log>) -> Result<(), Failure> {
+    while let Ok(happened) = happening.recv().await {
         // A full disk takes no log: that must not end the node.
-        let written = out.line(&json, &text).and_then(|()| log.as_ref().map_or(Ok(()), Log::keep_short));
+        let written =
+            out.show(&events::show(&happened.line, out)).and_then(|()| log.as_ref().map_or(Ok(()), Log::keep_short));
         if log.is_none() {
             written?;
         }
@@ -296,10 +295,8 @@ async fn follow(stream: &mut UnixStream, life: &Life<'_>, out: Output) -> Result
         None
     };
     let sending = async {
-        while let Ok(event) = happening.recv().await {
-            let names = Names::of(&life.node.snapshot().await.ok()?);
-            let (json, text) = events::show(&event, &names, Node::now());
-            let shown = out.rendered_line(&json, text).ok()?;
+        while let Ok(happened) = happening.recv().await {
+            let shown = events::show(&happened.line, out);
             write(stream, &Response::Part(shown)).await.ok()?;
         }
         Some(())

@@ -26,13 +26,14 @@ pub(crate) fn printable_line(text: &str) -> String {
 /// # Errors
 /// The value cannot be written as JSON.
 pub(crate) fn json(value: &impl Serialize) -> io::Result<String> {
-    let compact = serde_json::to_string(value)?;
-    if !compact.contains(is_control) {
-        return Ok(compact);
-    }
+    Ok(escaped(&serde_json::to_string(value)?))
+}
+
+/// The same for a JSON text that was written elsewhere, on one line.
+pub(crate) fn escaped(json: &str) -> String {
     // Control characters stand inside strings only, and all of them are in the basic plane.
     let escape = |c: char| if is_control(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
-    Ok(compact.chars().map(escape).collect())
+    if json.contains(is_control) { json.chars().map(escape).collect() } else { json.to_owned() }
 }
 
 /// C0, DEL and C1 controls, and the characters that change the direction of what follows.

@@ -9,7 +9,8 @@ use super::change::Change;
 use super::discover::book::Edit;
 use super::request::{Request, What};
 use super::{Command, CommandError, CommandId, Document, Node, Reply, StreamId};
-use crate::access::{Capability, SessionSet, TrustLevel};
+use crate::access::{Capability, SessionName, SessionSet, TrustLevel};
+use crate::chain::Chain;
 use crate::event::{Event, RejectReason};
 use crate::grant::Grant;
 use crate::invite::{InviteState, InviteSummary, InviteToken, RevokeRefused};
@@ -36,11 +37,15 @@ impl Node {
                 self.check_size(&text)?;
                 self.ask_peer(target, What::Log { command, session, text }, timeout, now);
             }
-            Command::Inject { peer, session, text, timeout } => {
+            Command::Queue { peer, session, text, timeout, expires_in } => {
                 let target = self.target(&peer, now)?;
                 self.check_size(&text)?;
-                let request = RequestId::from(Nonce(self.rng.bytes()));
-                self.ask_peer(target, What::Inject { command, session, text, request }, timeout, now);
+                self.queue(command, target, session, text, timeout, expires_in, now)?;
+            }
+            Command::Unqueue { id } => self.cancel_queued(command, &id, now)?,
+            Command::InChain { chain, command: what } => self.start_in_chain(command, chain, *what, now)?,
+            Command::Inject { peer, session, text, timeout } => {
+                self.inject(command, peer, session, text, timeout, None, now)?;
             }
             Command::Claim { token, timeout } => self.claim(command, token, timeout, now)?,
             Command::CreateInvite { subject, sessions, capabilities, expires_in } => {
@@ -99,6 +104,57 @@ impl Node {
         self.change(Change::Book { command: Some(command), edit }, now);
     }
 
+    /// A command of a question's handler. Only another question can come back to those who wait.
+    fn start_in_chain(
+        &mut self,
+        command: CommandId,
+        chain: Chain,
+        what: Command,
+        now: Now,
+    ) -> Result<(), CommandError> {
+        match what {
+            Command::Inject { peer, session, text, timeout } => {
+                self.inject(command, peer, session, text, timeout, Some(chain), now)
+            }
+            Command::InChain { .. } => Err(CommandError::ChainTooLong(self.config.max_chain)),
+            what => self.start(command, what, now),
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the members of one command, taken apart")]
+    fn inject(
+        &mut self,
+        command: CommandId,
+        peer: PeerRef,
+        session: SessionName,
+        text: String,
+        timeout: Duration,
+        chain: Option<Chain>,
+        now: Now,
+    ) -> Result<(), CommandError> {
+        let target = self.target(&peer, now)?;
+        self.check_size(&text)?;
+        if let Some(chain) = &chain {
+            self.check_chain(chain, &target)?;
+        }
+        let request = RequestId::from(Nonce(self.rng.bytes()));
+        self.ask_peer(target, What::Inject { command, session, text, request, chain }, timeout, now);
+        Ok(())
+    }
+
+    /// Whether a question in this chain may be asked of this peer.
+    fn check_chain(&self, chain: &Chain, target: &PublicKey) -> Result<(), CommandError> {
+        let past = self.access.peers.get(target).into_iter().flat_map(|peer| &peer.history);
+        if past.map(|past| &past.key).chain([target]).any(|key| chain.contains(key)) {
+            return Err(CommandError::Loop(*target));
+        }
+        // We wait in it from now on.
+        if chain.len() >= self.config.max_chain {
+            return Err(CommandError::ChainTooLong(self.config.max_chain));
+        }
+        Ok(())
+    }
+
     /// The key of a peer we know, under which it acts now.
     fn known(&self, peer: &PeerRef) -> Result<PublicKey, CommandError> {
         Ok(self.access.peers.resolve(peer).map_err(CommandError::Unresolved)?.key)
@@ -131,6 +187,7 @@ impl Node {
 
     fn ask_peer(&mut self, target: PublicKey, what: What, timeout: Duration, now: Now) {
         let local = self.identity.current.public_key();
+        self.tell_first(&target, now);
         self.request(Request { local, target, what, deadline: now.mono + timeout, sent: None }, now);
     }
 

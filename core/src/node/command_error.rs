@@ -78,6 +78,14 @@ pub enum CommandError {
     NoSuchRequest,
     /// There is no gateway that an approved peer could be let into.
     NoGateway,
+    /// The peer waits for the answer to the question that this command is part of: it would ask itself.
+    Loop(PublicKey),
+    /// The question is part of a chain that is as long as a chain may be: so many questions.
+    ChainTooLong(usize),
+    /// No message with this id waits.
+    NoSuchMessage,
+    /// The message has waited as long as it was to.
+    Expired,
     /// The owner stopped waiting.
     Cancelled,
 }
@@ -114,6 +122,12 @@ impl fmt::Display for CommandError {
             Self::BadProfile(error) => error.fmt(f),
             Self::NoSuchRequest => f.write_str("nothing waits for the owner under this id or key"),
             Self::NoGateway => f.write_str("no gateway session is configured that the peer could be let into"),
+            Self::Loop(peer) => {
+                write!(f, "{} waits for the answer to this very question: it cannot be asked", peer.short_id())
+            }
+            Self::ChainTooLong(limit) => write!(f, "a chain of questions has {limit} questions at most"),
+            Self::NoSuchMessage => f.write_str("no message with this id waits"),
+            Self::Expired => f.write_str("the message has waited for too long"),
             Self::Cancelled => f.write_str("cancelled"),
         }
     }

@@ -13,11 +13,12 @@ use super::{
     WriteFailed, WriteId,
 };
 use crate::access::SessionName;
+use crate::chain::Chain;
 use crate::event::{Event, RejectReason};
 use crate::gateway::HELD;
 use crate::grant::Needs;
 use crate::keys::{EncryptKey, Nonce, PublicKey};
-use crate::message::{Ack, Body, RequestId, Response};
+use crate::message::{Ack, Body, Once, RequestId, Response};
 use crate::time::Now;
 
 /// A text on its way into a session.
@@ -34,12 +35,17 @@ pub(super) struct Delivery {
 /// What is to be done with a delivered text.
 pub(super) enum Kind {
     /// Store it.
-    Log,
+    Log {
+        /// What tells a repetition from a new message.
+        once: Option<Once>,
+    },
     /// Store it, ask the session's AI, send the answer.
     Inject {
         request: RequestId,
         /// The asker's static key, for a protocol 1 answer.
         encrypt_key: EncryptKey,
+        /// Who waits for the answer.
+        chain: Chain,
     },
 }
 
@@ -47,7 +53,7 @@ impl Kind {
     /// What a grant has to allow for it.
     pub(super) const fn needs(&self) -> Needs {
         match self {
-            Self::Log => Needs::Log,
+            Self::Log { .. } => Needs::Log,
             Self::Inject { .. } => Needs::Inject,
         }
     }
@@ -55,7 +61,7 @@ impl Kind {
     /// The original's words for "it did not work".
     pub(super) const fn failure(&self) -> &'static str {
         match self {
-            Self::Log => "log failed",
+            Self::Log { .. } => "log failed",
             Self::Inject { .. } => "inject failed",
         }
     }
@@ -88,11 +94,12 @@ impl Node {
     /// The text goes into the session.
     pub(super) fn let_in(&mut self, delivery: Delivery, now: Now) {
         let kind = match delivery.kind {
-            Kind::Log => EntryKind::Message,
+            Kind::Log { .. } => EntryKind::Message,
             Kind::Inject { .. } => EntryKind::Question,
         };
         let from = self.display_name(&delivery.peer);
-        let entry = SessionEntry { at: now.wall, from, kind, content: delivery.text.clone(), peer: delivery.peer };
+        let (content, peer, once) = (delivery.text.clone(), delivery.peer, self.look_for(&delivery));
+        let entry = SessionEntry { at: now.wall, from, kind, content, peer, once };
         self.record(delivery.session.clone(), entry, AfterWrite::Record(delivery));
     }
 
@@ -103,9 +110,11 @@ impl Node {
             return self.delivery_failed(&delivery, &session, reason, now);
         }
         let (peer, session) = (delivery.peer, delivery.session.clone());
-        self.event(Event::MessageDelivered { peer, session });
+        if self.note_delivered(&delivery) {
+            self.event(Event::MessageDelivered { peer, session });
+        }
         match delivery.kind {
-            Kind::Log => {
+            Kind::Log { .. } => {
                 self.served(delivery.stream);
                 let session = Some(delivery.session);
                 self.answer(
@@ -119,12 +128,24 @@ impl Node {
         }
     }
 
+    /// How many questions are with the AI, or will be as soon as they are stored.
+    pub(super) fn questions(&self) -> usize {
+        let stored = self.writes.values().filter(|after| match after {
+            AfterWrite::Journal(delivery) | AfterWrite::Record(delivery) => {
+                matches!(delivery.kind, Kind::Inject { .. })
+            }
+            _ => false,
+        });
+        self.asks.len() + stored.count()
+    }
+
     fn ask(&mut self, delivery: Delivery, now: Now) {
         // Nobody waits for the answer any more, or the grant ended while the question was being stored.
         if !self.streams.contains_key(&delivery.stream) {
             return;
         }
-        let Some(permit) = self.permit(&delivery.peer, &delivery.session, delivery.kind.needs(), now) else {
+        let permit = self.permit(&delivery.peer, &delivery.session, delivery.kind.needs(), now);
+        let (Some(permit), Kind::Inject { chain, .. }) = (permit, &delivery.kind) else {
             return self.refuse_delivery(&delivery, RejectReason::Unauthorized, now);
         };
         let question = Question {
@@ -134,6 +155,7 @@ impl Node {
             peer_name: self.access.peers.get(&delivery.peer).and_then(|peer| peer.name.clone()),
             capabilities: permit.capabilities,
             trust: permit.trust,
+            chain: chain.clone(),
         };
         let id = AskId(self.next_id());
         self.asks.insert(id, delivery);
@@ -153,6 +175,7 @@ impl Node {
             kind: EntryKind::Answer,
             content: answer.clone(),
             peer: delivery.peer,
+            once: None,
         };
         self.record(delivery.session.clone(), entry, AfterWrite::Answer(delivery, answer));
     }
@@ -173,7 +196,7 @@ impl Node {
         if !self.authorised(&delivery.peer, &delivery.session, &delivery.kind, now) {
             return self.refuse_delivery(&delivery, RejectReason::Unauthorized, now);
         }
-        let Kind::Inject { request, encrypt_key } = &delivery.kind else {
+        let Kind::Inject { request, encrypt_key, .. } = &delivery.kind else {
             return;
         };
         let Some(channel) = self.streams.get(&delivery.stream).and_then(|stream| stream.channel()) else {
@@ -233,7 +256,7 @@ impl Node {
         self.refuse(delivery.stream, Some(delivery.nonce), Some(delivery.session.clone()), reason, words, now);
     }
 
-    fn served(&mut self, stream: StreamId) {
+    pub(super) fn served(&mut self, stream: StreamId) {
         if let Some(stream) = self.streams.get_mut(&stream) {
             stream.serving = stream.serving.saturating_sub(1);
         }

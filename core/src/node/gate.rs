@@ -9,11 +9,14 @@ use alloc::vec::Vec;
 use super::change::Change;
 use super::deliver::{Delivery, Kind};
 use super::discover::book::Edit;
-use super::{AfterWrite, CommandError, CommandId, EntryKind, Node, Reply, SessionEntry, StreamId, WriteFailed};
+use super::{
+    AfterWrite, CommandError, CommandId, EntryKind, Node, OnceOnly, Reply, SessionEntry, StreamId, WriteFailed,
+};
 use crate::access::TrustLevel;
 use crate::discovery::{HeldLog, PendingId, PendingRequest, PendingWhat};
 use crate::event::{Event, RejectReason};
 use crate::grant::Needs;
+use crate::keys::Nonce;
 use crate::time::{Now, WallTime};
 
 /// What waits in memory, and what is on its way out.
@@ -54,18 +57,31 @@ impl Node {
 
     /// Keeps a text for the owner.
     pub(super) fn hold(&mut self, delivery: Delivery, now: Now) {
+        if self.waits_already(&delivery) {
+            return self.refuse_delivery(&delivery, RejectReason::Held, now);
+        }
         if !self.has_room_for(&delivery) {
             return self.refuse_delivery(&delivery, RejectReason::Crowded, now);
         }
         let id = self.new_pending_id();
-        if matches!(delivery.kind, Kind::Log) {
+        if let Kind::Log { once } = &delivery.kind {
+            let once = once.map_or_else(|| Nonce(self.rng.bytes()), |once| once.id);
             let (session, text) = (delivery.session.clone(), delivery.text.clone());
-            let log = HeldLog { id, peer: delivery.peer, session, text, since: now.wall };
+            let log = HeldLog { id, peer: delivery.peer, session, text, since: now.wall, once };
             return self.change(Change::Book { command: None, edit: Edit::Hold { log, delivery } }, now);
         }
         let (peer, session) = (delivery.peer, delivery.session.clone());
         self.gate.questions.insert(id, Question { delivery, since: now.wall });
         self.event(Event::MessageHeld { peer, session, request: id });
+    }
+
+    /// Whether this very message waits: its sender did not hear so, or tries again.
+    fn waits_already(&self, delivery: &Delivery) -> bool {
+        let Kind::Log { once: Some(once) } = &delivery.kind else {
+            return false;
+        };
+        let mut held = self.access.book.held.iter();
+        held.any(|log| log.once == once.id && log.peer == delivery.peer && log.text == delivery.text)
     }
 
     fn has_room_for(&self, delivery: &Delivery) -> bool {
@@ -95,7 +111,7 @@ impl Node {
     }
 
     fn pending_log(&self, log: &HeldLog) -> PendingRequest {
-        let HeldLog { id, peer, session, text, since } = log.clone();
+        let HeldLog { id, peer, session, text, since, .. } = log.clone();
         let expires = since + self.config.discovery.request_expiry;
         PendingRequest { id, peer, since, expires, what: PendingWhat::Message { session, text, question: false } }
     }
@@ -114,13 +130,16 @@ impl Node {
             self.finish(command, Ok(Reply::Approved(request)));
             return Ok(());
         }
-        let log = self.held_log(id)?;
+        let mut log = self.held_log(id)?;
+        log.peer = self.acting(log.peer, now);
         if self.permit(&log.peer, &log.session, Needs::Log, now).is_none() {
             return Err(CommandError::NoSuchGrant);
         }
         self.gate.leaving.insert(command, (self.pending_log(&log), Leaving::Approved));
         let (from, peer) = (self.display_name(&log.peer), log.peer);
-        let entry = SessionEntry { at: now.wall, from, kind: EntryKind::Message, content: log.text, peer };
+        // So that a crash before it is taken out of the store does not let it in a second time.
+        let once = Some(OnceOnly { id: log.once, senders: self.keys_of(&peer), since: log.since });
+        let entry = SessionEntry { at: now.wall, from, kind: EntryKind::Message, content: log.text, peer, once };
         self.record(log.session, entry, AfterWrite::Approved(command, id));
         Ok(())
     }

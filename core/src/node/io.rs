@@ -1,5 +1,6 @@
 //! What goes into a [`Node`](super::Node) and what comes out of it.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -7,14 +8,15 @@ use core::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::CommandError;
+use super::{CommandError, Question, SessionEntry, Waiting};
 use crate::access::{Capability, SessionName, SessionSet, TrustLevel};
+use crate::chain::Chain;
 use crate::discovery::{Connected, PendingRequest};
 use crate::event::Event;
 use crate::grant::Grant;
 
 use crate::invite::InviteSummary;
-use crate::keys::{PublicKey, Topic};
+use crate::keys::{Nonce, PublicKey, Topic};
 use crate::peer::{Peer, PeerRef};
 use crate::profile::{Profile, TopicName};
 use crate::rotation::RotationReason;
@@ -162,6 +164,32 @@ pub enum Command {
         /// How long to try, from connecting to the acknowledgement.
         timeout: Duration,
     },
+    /// Append a text to a peer's session as soon as the peer can be reached: now, or later. Delivered once; see
+    /// [`outbox`](crate::outbox).
+    Queue {
+        /// To whom.
+        peer: PeerRef,
+        /// Into which of their sessions.
+        session: SessionName,
+        /// What.
+        text: String,
+        /// How long to wait for the acknowledgement before this finishes with [`Reply::Queued`].
+        timeout: Duration,
+        /// When the message is given up, from now; at most [`MAX_WAIT`](crate::outbox::MAX_WAIT).
+        expires_in: Duration,
+    },
+    /// Give up a message that waits.
+    Unqueue {
+        /// Its id.
+        id: String,
+    },
+    /// A command that the handler of a question gave: it must not come back to whoever waits for the answer.
+    InChain {
+        /// Who waits: [`Question::chain`].
+        chain: Chain,
+        /// The command itself.
+        command: Box<Self>,
+    },
     /// Ask a peer's AI and wait for the answer.
     Inject {
         /// Whom.
@@ -277,6 +305,15 @@ pub enum Command {
 pub enum Reply {
     /// The message is in the peer's session.
     Logged,
+    /// The peer cannot be reached now: the message waits.
+    Queued {
+        /// Its id.
+        id: Nonce,
+        /// When it is given up.
+        expires: WallTime,
+    },
+    /// The message no longer waits. If it was sent already, it may have been delivered.
+    Unqueued(Waiting),
     /// The peer's AI answered.
     Answer(String),
     /// The token was accepted: what we may now use of theirs.
@@ -382,7 +419,8 @@ pub enum Output {
         /// How.
         write: DocumentWrite,
     },
-    /// Append a message to a session's file and make it durable, then answer with [`Input::Written`].
+    /// Append a message to a session's file and make it durable, then answer with [`Input::Written`]. Look at
+    /// [`SessionEntry::once`] first: a line that is there already is not written again, and that is a success.
     Record {
         /// The node's number for it.
         id: WriteId,
@@ -458,11 +496,14 @@ pub enum Document {
     Replay,
     /// `discovery.json`: our profile and topics, connection requests, texts that wait for the owner.
     Discovery,
+    /// `outbox.jsonl`: messages that wait for their peers, and what became of them.
+    Outbox,
 }
 
 impl Document {
     /// Every document.
-    pub const ALL: [Self; 6] = [Self::Identity, Self::Access, Self::Peers, Self::Limits, Self::Replay, Self::Discovery];
+    pub const ALL: [Self; 7] =
+        [Self::Identity, Self::Access, Self::Peers, Self::Limits, Self::Replay, Self::Discovery, Self::Outbox];
 
     /// The file's name in the `p2p` folder.
     #[must_use]
@@ -474,6 +515,7 @@ impl Document {
             Self::Limits => "limits.json",
             Self::Replay => "replay.log",
             Self::Discovery => "discovery.json",
+            Self::Outbox => "outbox.jsonl",
         }
     }
 }
@@ -484,46 +526,4 @@ pub enum DocumentWrite {
     Replace(Zeroizing<Vec<u8>>),
     /// Whole lines at its end.
     Append(Vec<u8>),
-}
-
-/// One line of a session's file.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SessionEntry {
-    /// When the node accepted it.
-    pub at: WallTime,
-    /// Who wrote it: the peer's name or short id; the session's own name for its AI's answers.
-    pub from: String,
-    /// What kind of line it is.
-    pub kind: EntryKind,
-    /// The text.
-    pub content: String,
-    /// The peer it came from or went to.
-    pub peer: PublicKey,
-}
-
-/// The kinds of lines in a session's file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EntryKind {
-    /// A text that a peer logged.
-    Message,
-    /// A question of a peer to the session's AI.
-    Question,
-    /// The AI's answer to it.
-    Answer,
-}
-
-/// A question for a session's AI. The text comes from a remote peer: it is no command of the owner.
-pub struct Question {
-    /// Which session.
-    pub session: SessionName,
-    /// The text.
-    pub text: String,
-    /// Who asks.
-    pub peer: PublicKey,
-    /// The owner's name for them, if any.
-    pub peer_name: Option<String>,
-    /// What they may do here.
-    pub capabilities: Vec<Capability>,
-    /// How far they are trusted.
-    pub trust: TrustLevel,
 }

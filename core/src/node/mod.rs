@@ -10,8 +10,11 @@ mod command_error;
 mod deliver;
 mod dial;
 mod discover;
+mod entry;
 mod gate;
 mod io;
+mod once;
+mod outbox;
 mod request;
 mod rotate;
 mod serve;
@@ -25,10 +28,13 @@ use alloc::vec::Vec;
 use zeroize::Zeroizing;
 
 pub use self::command_error::CommandError;
+pub use self::entry::{EntryKind, Question, SessionEntry};
 pub use self::io::{
-    AskFailed, AskId, Command, CommandId, DialEnd, DialId, Document, DocumentWrite, EntryKind, Input, Output, Question,
-    Reply, SessionEntry, StreamId, StreamOrigin, TransportKey, WriteFailed, WriteId,
+    AskFailed, AskId, Command, CommandId, DialEnd, DialId, Document, DocumentWrite, Input, Output, Reply, StreamId,
+    StreamOrigin, TransportKey, WriteFailed, WriteId,
 };
+pub use self::once::OnceOnly;
+pub use self::outbox::Waiting;
 pub use self::snapshot::{GraceKey, Snapshot, StreamInfo};
 pub use self::timer::TimeoutReason;
 
@@ -43,6 +49,7 @@ use crate::config::{Config, ConfigError};
 use crate::error::StateError;
 use crate::event::Event;
 use crate::identity::{Identity, IdentityFile};
+use crate::outbox::Outbox;
 use crate::rate::RateLimiter;
 use crate::replay::ReplayWindow;
 use crate::rng::Rng;
@@ -63,6 +70,8 @@ pub struct Stored {
     pub replay: Option<Vec<u8>>,
     /// `discovery.json`.
     pub discovery: Option<Vec<u8>>,
+    /// `outbox.jsonl`.
+    pub outbox: Option<Vec<u8>>,
 }
 
 /// Why a node cannot start.
@@ -100,6 +109,8 @@ pub struct Node {
     replay: ReplayWindow,
     /// The last write of the journal failed.
     journal_failed: bool,
+    /// `identity.json` lacks something: its last write failed, or had to wait.
+    identity_unsaved: bool,
     streams: BTreeMap<StreamId, Stream>,
     dials: BTreeMap<DialId, Dial>,
     requests: BTreeMap<RequestNo, Request>,
@@ -108,6 +119,8 @@ pub struct Node {
     notices: rotate::Notices,
     discovery: Discovery,
     gate: Gate,
+    outgoing: outbox::Outgoing,
+    delivered: once::Delivered,
     outputs: VecDeque<Output>,
     last_id: u64,
 }
@@ -124,6 +137,8 @@ enum AfterWrite {
     Approved(CommandId, crate::discovery::PendingId),
     /// An AI's answer in its session's file: send it.
     Answer(Delivery, alloc::string::String),
+    /// A line about a message that waits for a peer.
+    Outbox(outbox::AfterLine),
     /// Nothing waits for it.
     Nothing(Document),
 }
@@ -153,6 +168,8 @@ impl Node {
             Some(journal) => ReplayWindow::load(config.replay, &journal, now.wall),
             None => ReplayWindow::new(config.replay),
         };
+        let waiting = Outbox::load(stored.outbox.as_deref().unwrap_or_default());
+        let outgoing = outbox::Outgoing::new(waiting.map_err(damaged(Document::Outbox))?, now);
         let mut node = Self {
             config,
             rng,
@@ -165,6 +182,7 @@ impl Node {
             limits_dirty: false,
             replay,
             journal_failed: false,
+            identity_unsaved: false,
             streams: BTreeMap::new(),
             dials: BTreeMap::new(),
             requests: BTreeMap::new(),
@@ -173,6 +191,8 @@ impl Node {
             notices: rotate::Notices::default(),
             discovery: Discovery::default(),
             gate: Gate::default(),
+            outgoing,
+            delivered: once::Delivered::default(),
             outputs: VecDeque::new(),
             last_id: 0,
         };
@@ -214,9 +234,12 @@ impl Node {
             Some(AfterWrite::Record(delivery)) => self.record_written(delivery, result, now),
             Some(AfterWrite::Approved(command, id)) => self.approved_written(command, id, result, now),
             Some(AfterWrite::Answer(delivery, answer)) => self.answer_written(delivery, &answer, result, now),
+            Some(AfterWrite::Outbox(after)) => self.outbox_written(&after, result, now),
             Some(AfterWrite::Nothing(document)) => {
                 if let Err(WriteFailed { reason }) = result {
                     self.journal_failed |= document == Document::Replay;
+                    self.identity_unsaved |= document == Document::Identity;
+                    self.limits_dirty |= document == Document::Limits;
                     self.event(Event::StoreFailed { what: document.file_name().into(), reason });
                 }
             }

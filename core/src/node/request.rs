@@ -3,9 +3,11 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use super::outbox::MaySend;
 use super::stream::Phase;
 use super::{CommandError, CommandId, Node, Reply, StreamId};
 use crate::access::{SessionName, SessionSet};
+use crate::chain::Chain;
 use crate::channel::{Channel, Sealed, Side};
 use crate::event::RejectReason;
 use crate::handshake::NO_COMMON_VERSION;
@@ -44,11 +46,16 @@ pub(super) enum What {
         session: SessionName,
         text: String,
         request: RequestId,
+        chain: Option<Chain>,
     },
     Claim {
         command: CommandId,
         token: InviteToken,
         text: String,
+    },
+    /// A message of the outbox.
+    Queued {
+        id: Nonce,
     },
     /// Tells the peer that `old` is followed by the key that asks.
     Notice {
@@ -73,7 +80,7 @@ impl What {
     pub(super) fn command(&self) -> Option<CommandId> {
         match self {
             Self::Log { command, .. } | Self::Inject { command, .. } | Self::Claim { command, .. } => Some(*command),
-            Self::Notice { .. } => None,
+            Self::Queued { .. } | Self::Notice { .. } => None,
         }
     }
 }
@@ -100,17 +107,39 @@ impl Node {
                 return self.dial(local, target, now);
             };
             // The original reads one message at a time: the others wait for its answer.
-            if self
-                .streams
-                .get(&stream)
-                .is_some_and(|s| !s.asked.is_empty() && !s.channel().is_some_and(Channel::is_bound))
-            {
+            let bound = self.streams.get(&stream).and_then(|s| s.channel()).is_some_and(Channel::is_bound);
+            if !bound && self.streams.get(&stream).is_some_and(|s| !s.asked.is_empty()) {
                 return;
             }
-            if let Err(error) = self.send(number, stream, now) {
+            let sent = match self.may_send(number, bound) {
+                MaySend::Yes => self.send(number, stream, now),
+                MaySend::Later => continue,
+                MaySend::No => Err(CommandError::NoAnswer(target)),
+            };
+            if let Err(error) = sent {
                 self.conclude(number, Err(error), now);
             }
         }
+    }
+
+    fn may_send(&mut self, number: RequestNo, bound: bool) -> MaySend {
+        let Some(Request { what, local, target, .. }) = self.requests.get(&number) else {
+            return MaySend::Later;
+        };
+        // Nothing else is understood under a key that the peer has yet to hear of.
+        if !matches!(what, What::Notice { .. }) && self.is_telling(local, target) {
+            return MaySend::Later;
+        }
+        match what.queued() {
+            Some(id) => self.may_send_queued(&id, bound),
+            None => MaySend::Yes,
+        }
+    }
+
+    /// Whether the peer is being told of the key that asks.
+    fn is_telling(&self, local: &PublicKey, target: &PublicKey) -> bool {
+        let notice = |r: &Request| matches!(r.what, What::Notice { .. }) && r.local == *local && r.target == *target;
+        self.requests.values().any(notice)
     }
 
     /// An open stream that we dialled to this peer and whose keys are fresh.
@@ -154,12 +183,19 @@ impl Node {
         let body = match &request.what {
             What::Log { session, text, .. } => {
                 let Sealed { payload, ephemeral } = seal(channel, text)?;
-                Body::Log(Log { v, encrypt_key, ephemeral, session: session.clone(), payload, re })
+                Body::Log(Log { v, encrypt_key, ephemeral, session: session.clone(), payload, once: None, re })
             }
-            What::Inject { session, text, request, .. } => {
+            What::Queued { id } => {
+                let (message, once) = self.outgoing.table.message(id, now.wall).ok_or(CommandError::Cancelled)?;
+                let Sealed { payload, ephemeral } = seal(channel, &message.text)?;
+                let (session, once) = (message.session.clone(), re.map(|_| once));
+                Body::Log(Log { v, encrypt_key, ephemeral, session, payload, once, re })
+            }
+            What::Inject { session, text, request, chain, .. } => {
                 let Sealed { payload, ephemeral } = seal(channel, text)?;
                 let (session, request_id) = (session.clone(), request.clone());
-                Body::Inject(Inject { v, encrypt_key, ephemeral, session, payload, request_id, re })
+                let chain = chain.clone().filter(|_| re.is_some());
+                Body::Inject(Inject { v, encrypt_key, ephemeral, session, payload, request_id, chain, re })
             }
             What::Claim { text, .. } => Body::Claim(Claim { v, encrypt_key, token: text.clone(), re }),
             What::Notice { old, statement } => {
@@ -220,7 +256,7 @@ impl Node {
         let peer = request.target;
         let result = match (&request.what, message.body) {
             (_, Body::Reject(reject)) => Err(refusal(peer, &reject.reason)),
-            (What::Log { .. }, Body::Ack(_)) => Ok(Reply::Logged),
+            (What::Log { .. } | What::Queued { .. }, Body::Ack(_)) => Ok(Reply::Logged),
             (What::Inject { .. }, Body::Response(response)) => {
                 let sealed = Sealed { payload: response.payload, ephemeral: response.ephemeral };
                 self.open_response(id, &sealed, response.encrypt_key)
@@ -228,9 +264,10 @@ impl Node {
                     .ok_or(CommandError::BadAnswer(peer))
             }
             (What::Claim { command, token, .. }, Body::Ack(Ack { encrypt_key, .. })) => {
-                let (command, opened) = (*command, Opened::by_invite(token, now.wall));
+                let (command, local, opened) = (*command, request.local, Opened::by_invite(token, now.wall));
                 self.requests.remove(&number);
-                return self.change(super::change::Change::Opened { command, peer, encrypt_key, opened }, now);
+                let change = super::change::Change::Opened { command, local, peer, encrypt_key, opened };
+                return self.change(change, now);
             }
             (What::Notice { .. }, Body::Ack(_)) => Ok(Reply::Logged),
             _ => Err(CommandError::BadAnswer(peer)),
@@ -273,7 +310,13 @@ impl Node {
             stream.asked.retain(|_, asked| *asked != number);
         }
         match request.what {
-            What::Notice { old, .. } => self.notice_ended(old, request.target, result.is_ok(), now),
+            What::Queued { id } => self.queued_ended(&id, request.target, result, now),
+            What::Notice { old, .. } => {
+                self.notice_ended(old, request.target, result.is_ok(), now);
+                if request.sent.is_some() {
+                    self.pump(request.local, request.target, now);
+                }
+            }
             What::Log { command, .. } | What::Inject { command, .. } | What::Claim { command, .. } => {
                 self.finish(command, result);
             }

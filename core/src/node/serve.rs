@@ -6,8 +6,9 @@
 use alloc::string::{String, ToString};
 
 use super::deliver::{Delivery, Kind};
-use super::{Node, StreamId};
+use super::{Node, StreamId, once};
 use crate::access::SessionName;
+use crate::chain::Chain;
 use crate::channel::Channel;
 use crate::event::{Event, RejectReason};
 use crate::keys::{EncryptKey, Nonce, PublicKey, VerifyingKey};
@@ -16,6 +17,9 @@ use crate::rate::{Action, Subject};
 use crate::replay::ReplayError;
 use crate::time::Now;
 use crate::wire::json::Received;
+
+/// What a peer hears whose question comes back to somebody who waits for the answer.
+const LOOP: &str = "loop: this node waits for the answer to this very question, or the chain of questions is too long";
 
 impl Node {
     /// A line on a stream that the other side dialled, after the handshake.
@@ -59,11 +63,17 @@ impl Node {
         let Message { header, body } = message;
         match body {
             Body::Log(log) => {
-                let kind = Kind::Log;
+                if let Some(fault) = once::fault(log.once.as_ref(), header.ts, self.config.replay.window) {
+                    return self.refuse(id, Some(header.nonce), session, RejectReason::OutsideWindow, &fault, now);
+                }
+                let kind = Kind::Log { once: log.once };
                 self.deliver_text(id, header, peer, log.session, &log.payload, log.encrypt_key, kind, now);
             }
             Body::Inject(inject) => {
-                let kind = Kind::Inject { request: inject.request_id, encrypt_key: inject.encrypt_key };
+                let Some(chain) = self.join_chain(inject.chain, &peer) else {
+                    return self.refuse(id, Some(header.nonce), session, RejectReason::Loop, LOOP, now);
+                };
+                let kind = Kind::Inject { request: inject.request_id, encrypt_key: inject.encrypt_key, chain };
                 self.deliver_text(id, header, peer, inject.session, &inject.payload, inject.encrypt_key, kind, now);
             }
             Body::Claim(claim) => self.claimed(id, header, &claim, now),
@@ -185,7 +195,7 @@ impl Node {
                 return self.invalid(id, reason, now);
             }
         };
-        if matches!(kind, Kind::Inject { .. }) && self.asks.len() >= self.config.max_asks {
+        if matches!(kind, Kind::Inject { .. }) && self.questions() >= self.config.max_asks {
             let words = "too many requests at once";
             return self.refuse(id, nonce, Some(session), RejectReason::Crowded, words, now);
         }
@@ -194,9 +204,22 @@ impl Node {
         }
         let delivery = Delivery { stream: id, peer, nonce: header.nonce, session, text, kind };
         match journal {
+            Some(line) if self.delivered_before(&delivery, now) => {
+                self.served(id);
+                self.append_journal(line, super::AfterWrite::Nothing(super::Document::Replay));
+            }
             Some(line) => self.append_journal(line, super::AfterWrite::Journal(delivery)),
             None => self.refuse_delivery(&delivery, RejectReason::Unauthorized, now),
         }
+    }
+
+    /// The chain of a peer's question, the peer in it; `None` if the question must not be answered here.
+    fn join_chain(&mut self, chain: Option<Chain>, peer: &PublicKey) -> Option<Chain> {
+        let chain = chain.unwrap_or_else(|| Chain::start(Nonce(self.rng.bytes())));
+        if self.identity.keys().iter().any(|key| chain.contains(key)) {
+            return None;
+        }
+        chain.with(peer).filter(|chain| chain.len() <= self.config.max_chain)
     }
 
     pub(super) fn authorised(&self, peer: &PublicKey, session: &SessionName, kind: &Kind, now: Now) -> bool {

@@ -2,12 +2,12 @@
 
 use alloc::vec::Vec;
 
-use super::{Node, StreamId, TransportKey};
+use super::{Node, StreamId, TransportKey, Waiting};
 use crate::discovery::{Asked, Discovered, PendingRequest};
 use crate::grant::Grant;
 use crate::invite::InviteSummary;
 use crate::keys::{EncryptKey, PublicKey};
-use crate::peer::Peer;
+use crate::peer::{Peer, PeerRef};
 use crate::profile::{Profile, TopicName};
 use crate::rate::{Standing, Subject};
 use crate::rotation::RotationReason;
@@ -32,6 +32,8 @@ pub struct Snapshot {
     pub grants: Vec<Grant>,
     /// Invites we issued.
     pub invites: Vec<InviteSummary>,
+    /// Messages that wait for their peers, oldest first.
+    pub outbox: Vec<Waiting>,
     /// Streams whose other side has shown who it is.
     pub streams: Vec<StreamInfo>,
     /// What we show on topics.
@@ -57,6 +59,8 @@ pub struct GraceKey {
     pub reason: RotationReason,
     /// Peers that know its successor.
     pub told: Vec<PublicKey>,
+    /// Peers that knew it and have yet to hear of its successor.
+    pub untold: Vec<PublicKey>,
 }
 
 /// A stream with a channel.
@@ -88,6 +92,7 @@ impl Node {
             until: retired.valid_until,
             reason: retired.reason,
             told: retired.told.iter().copied().collect(),
+            untold: self.untold(&retired.identity.public_key()),
         });
         let streams = self.streams.iter().filter_map(|(id, stream)| {
             let channel = stream.channel()?;
@@ -103,6 +108,7 @@ impl Node {
             peers: self.access.peers.iter().cloned().collect(),
             grants: self.access.grants.iter().cloned().collect(),
             invites: self.access.invites.iter().cloned().collect(),
+            outbox: self.waiting_messages(),
             streams: streams.collect(),
             profile: self.access.book.profile.clone(),
             topics: self.access.book.topics.iter().cloned().collect(),
@@ -117,6 +123,12 @@ impl Node {
         let mut requests: Vec<_> = self.pending_connections().chain(self.pending_messages()).collect();
         requests.sort_by_key(|request| (request.since, request.id));
         requests
+    }
+
+    /// The peer that has or had this key.
+    #[must_use]
+    pub fn peer(&self, key: &PublicKey) -> Option<&Peer> {
+        self.access.peers.resolve(&PeerRef::Key(*key)).ok()
     }
 
     /// How much of its limits a peer has used, and what it is banned from.

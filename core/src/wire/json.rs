@@ -13,7 +13,7 @@ use serde::de::Error as _;
 use super::signed::{self, Object, ObjectError, ObjectWriter, parse_signature};
 use crate::keys::{EncryptKey, Nonce, PublicKey, VerifyingKey};
 use crate::message::{
-    Ack, Body, Claim, Header, Hello, HelloAck, Inject, KeyRotation, Log, Message, Reject, RequestId, Response,
+    Ack, Body, Claim, Header, Hello, HelloAck, Inject, KeyRotation, Log, Message, Once, Reject, RequestId, Response,
 };
 use crate::time::WallTime;
 
@@ -177,6 +177,7 @@ impl<'a> Fields<'_, 'a> {
                 ephemeral: self.ephemeral()?,
                 session: self.required("session")?,
                 payload: self.text("payload")?,
+                once: self.once()?,
                 re: self.re()?,
             }),
             "inject" => Body::Inject(Inject {
@@ -186,6 +187,7 @@ impl<'a> Fields<'_, 'a> {
                 session: self.required("session")?,
                 payload: self.text("payload")?,
                 request_id: self.required::<RequestId>("requestId")?,
+                chain: self.optional("chain")?,
                 re: self.re()?,
             }),
             "response" => Body::Response(Response {
@@ -221,6 +223,15 @@ impl<'a> Fields<'_, 'a> {
             1 => Ok(1),
             2 => Ok(2),
             _ => Err(DecodeError::UnknownVersion),
+        }
+    }
+
+    fn once(&self) -> Result<Option<Once>, DecodeError> {
+        match (self.optional("id")?, self.optional("since")?) {
+            (None, None) => Ok(None),
+            (Some(id), Some(since)) => Ok(Some(Once { id, since })),
+            (None, Some(_)) => Err(DecodeError::Missing("id")),
+            (Some(_), None) => Err(DecodeError::Missing("since")),
         }
     }
 
@@ -318,13 +329,15 @@ fn write(message: &Message) -> ObjectWriter {
             .display("encryptPub", log.encrypt_key)
             .optional("ephemeralPub", log.ephemeral)
             .text("session", log.session.as_str())
-            .text("payload", &log.payload),
+            .text("payload", &log.payload)
+            .once(log.once),
         Body::Inject(inject) => start
             .display("encryptPub", inject.encrypt_key)
             .optional("ephemeralPub", inject.ephemeral)
             .text("session", inject.session.as_str())
             .text("payload", &inject.payload)
-            .text("requestId", inject.request_id.as_str()),
+            .text("requestId", inject.request_id.as_str())
+            .optional("chain", inject.chain.as_ref()),
         Body::Response(response) => start
             .optional("encryptPub", response.encrypt_key)
             .optional("ephemeralPub", response.ephemeral)
@@ -341,6 +354,15 @@ fn write(message: &Message) -> ObjectWriter {
         .optional("proof", proof.map(signed::format_signature))
         .display("nonce", header.nonce)
         .number("ts", header.ts.as_millis())
+}
+
+impl ObjectWriter {
+    fn once(self, once: Option<Once>) -> Self {
+        match once {
+            Some(Once { id, since }) => self.display("id", id).number("since", since.as_millis()),
+            None => self,
+        }
+    }
 }
 
 /// What [`write`] puts at the same place for every type.

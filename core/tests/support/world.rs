@@ -47,6 +47,10 @@ pub struct Host {
     pub dialled_raw: Vec<StreamId>,
     /// How many outputs the node has given in all.
     pub outputs: usize,
+    /// How often the node has looked for somebody.
+    pub dialled: usize,
+    /// How many of its next messages get lost.
+    loses: usize,
     dials: BTreeMap<DialId, Topic>,
     key: u8,
     next: u64,
@@ -116,6 +120,7 @@ impl World {
             (Document::Peers, stored.peers.clone()),
             (Document::Limits, stored.limits.clone()),
             (Document::Replay, stored.replay.clone()),
+            (Document::Outbox, stored.outbox.clone()),
         ];
         let documents = documents.into_iter().filter_map(|(document, bytes)| Some((document, bytes?))).collect();
         let node = Node::new(config, stored, [key; 32], self.now).expect("a good start");
@@ -138,6 +143,8 @@ impl World {
             held: VecDeque::new(),
             dialled_raw: Vec::new(),
             outputs: 0,
+            dialled: 0,
+            loses: 0,
             dials: BTreeMap::new(),
             key,
             next: 0,
@@ -168,6 +175,7 @@ impl World {
             limits: document(Document::Limits),
             replay: document(Document::Replay),
             discovery: document(Document::Discovery),
+            outbox: document(Document::Outbox),
         };
         let seed = [old.key.wrapping_add(100 + old.next as u8); 32];
         old.node = Node::new(config, stored, seed, self.now).expect("a good restart");
@@ -246,6 +254,21 @@ impl World {
         panic!("the nodes never come to rest");
     }
 
+    /// Breaks every stream between hosts.
+    pub fn cut(&mut self) {
+        for host in 0..self.hosts.len() {
+            for (stream, _) in core::mem::take(&mut self.hosts[host].wires) {
+                self.queue.push_back((host, Input::StreamClosed { stream }));
+            }
+        }
+        self.run();
+    }
+
+    /// The next messages of a host get lost on their way.
+    pub fn lose_next(&mut self, host: usize, messages: usize) {
+        self.hosts[host].loses = messages;
+    }
+
     /// Opens a stream to a host whose other end is the test.
     pub fn open_raw(&mut self, host: usize, remote: u8) -> StreamId {
         let topics = self.hosts[host].topics.clone();
@@ -290,6 +313,7 @@ impl World {
 
     fn carry_out(&mut self, host: usize, output: Output) {
         match output {
+            Output::Transmit { .. } if self.hosts[host].loses > 0 => self.hosts[host].loses -= 1,
             Output::Transmit { stream, bytes } => {
                 if let Some((other, far)) = self.hosts[host].wires.get(&stream).copied() {
                     self.queue.push_back((other, Input::Received { stream: far, bytes }));
@@ -393,6 +417,7 @@ impl World {
     }
 
     fn dial(&mut self, host: usize, dial: DialId, topic: Topic) {
+        self.hosts[host].dialled += 1;
         self.dial_raw(host, dial, topic);
         let listeners: Vec<usize> = (0..self.hosts.len())
             .filter(|other| *other != host && self.hosts[*other].online && self.hosts[*other].topics.contains(&topic))
@@ -431,7 +456,10 @@ impl Host {
                 self.documents.entry(document).or_default().extend(bytes);
             }
             Held::Record(session, entry) => {
-                self.sessions.entry(session.as_str().to_owned()).or_default().push(entry);
+                let file = self.sessions.entry(session.as_str().to_owned()).or_default();
+                if !file.iter().any(|line| is_copy(line, &entry)) {
+                    file.push(entry);
+                }
             }
         }
         Input::Written { id, result: Ok(()) }
@@ -440,6 +468,16 @@ impl Host {
     /// The texts in a session's file, in order.
     pub fn texts(&self, session: &str) -> Vec<&str> {
         self.sessions.get(session).into_iter().flatten().map(|entry| entry.content.as_str()).collect()
+    }
+}
+
+/// Whether a line of a session's file is an earlier copy of a message that is to be there once.
+fn is_copy(line: &SessionEntry, entry: &SessionEntry) -> bool {
+    match (&line.once, &entry.once) {
+        (Some(earlier), Some(once)) => {
+            earlier.id == once.id && once.senders.contains(&line.peer) && line.content == entry.content
+        }
+        _ => false,
     }
 }
 
@@ -458,6 +496,17 @@ pub fn log(peer: PublicKey, name: &str, text: &str) -> Command {
         session: session(name),
         text: text.to_owned(),
         timeout,
+    }
+}
+
+/// A log that waits in the outbox if it must, for a week.
+pub fn queue(peer: PublicKey, name: &str, text: &str) -> Command {
+    Command::Queue {
+        peer: wopr_p2p_core::peer::PeerRef::Key(peer),
+        session: session(name),
+        text: text.to_owned(),
+        timeout: Duration::from_secs(10),
+        expires_in: Duration::from_secs(7 * 24 * 3600),
     }
 }
 

@@ -25,6 +25,7 @@ fn entry(content: &str) -> SessionEntry {
         kind: EntryKind::Message,
         content: content.to_owned(),
         peer: PublicKey::from_bytes([1; 32]),
+        once: None,
     }
 }
 

@@ -16,6 +16,7 @@ use wopr_p2p_core::{
 use super::{Options, Report, Wake};
 use crate::clock::Clock;
 use crate::disk::{Disk, Written};
+use crate::event_log::{EventLog, Subject};
 use crate::handler::Handlers;
 use crate::net::{self, DialEvent, Incoming, Network, Stream, StreamReader, StreamWriter};
 
@@ -44,7 +45,7 @@ pub(super) struct Running {
     sent: Receiver<Infallible>,
     stopping: bool,
     commands: HashMap<CommandId, Sender<Result<Reply, CommandError>>>,
-    subscribers: Vec<Sender<Event>>,
+    events: EventLog,
     listening: Listening,
     last_id: u64,
 }
@@ -63,7 +64,14 @@ struct Listening {
 }
 
 impl Running {
-    pub(super) fn new(node: Node, clock: Clock, disk: Disk, options: Options, inbox: Sender<Wake>) -> Self {
+    pub(super) fn new(
+        node: Node,
+        clock: Clock,
+        disk: Disk,
+        events: EventLog,
+        options: Options,
+        inbox: Sender<Wake>,
+    ) -> Self {
         let Options { config, network, handlers, listen, report } = options;
         let (sending, sent) = bounded(1);
         Self {
@@ -85,7 +93,7 @@ impl Running {
             sent,
             stopping: false,
             commands: HashMap::new(),
-            subscribers: Vec::new(),
+            events,
             listening: Listening::default(),
             last_id: 0,
         }
@@ -148,6 +156,7 @@ impl Running {
         };
         future::or(sent, late).await;
         self.disk.close().await;
+        self.events.close().await;
     }
 
     fn until_timeout(&self) -> Duration {
@@ -177,7 +186,7 @@ impl Running {
                 self.input(Input::Command { id, command });
             }
             Wake::Look(look) => look(&self.node, self.clock.now()),
-            Wake::Subscribe(subscriber) => self.subscribers.push(subscriber),
+            Wake::Subscribe { to, ready } => self.events.subscribe(to, ready),
             Wake::Listened(result) => self.listened(result),
             Wake::AwaitListening(waiting) => self.await_listening(waiting),
             Wake::Stop(_) => {}
@@ -246,10 +255,16 @@ impl Running {
                     drop(waiting.try_send(result));
                 }
             }
-            Output::Event(event) => self.subscribers.retain(|subscriber| {
-                !matches!(subscriber.try_send(event.clone()), Err(smol::channel::TrySendError::Closed(_)))
-            }),
+            Output::Event(event) => self.happened(event),
         }
+    }
+
+    fn happened(&mut self, event: Event) {
+        let subject = Subject::of(&event).map(|key| {
+            let peer = self.node.peer(&key);
+            Subject { key, name: peer.and_then(|peer| peer.name.clone()), known: peer.is_some() }
+        });
+        self.events.log(event, self.clock.now().wall, subject);
     }
 
     fn ask(&mut self, id: AskId, question: Question) {

@@ -32,6 +32,7 @@ fn question(text: &str) -> Question {
         peer_name: Some("alice".to_owned()),
         capabilities: vec![Capability::inject(), "inject.tools".parse().unwrap()],
         trust: TrustLevel::SemiTrusted,
+        chain: "07070707070707070707070707070707:0123456789abcdef".parse().unwrap(),
     }
 }
 
@@ -83,7 +84,8 @@ fn a_command_need_not_read_its_question() {
 #[test]
 fn a_command_knows_who_asks_and_what_they_may() {
     let script = "printf '%s\n' \"$WOPR_ORIGIN\" \"$WOPR_PEER\" \"$WOPR_PEER_NAME\" \"$WOPR_PEER_SHORT_ID\" \
-                  \"$WOPR_SESSION\" \"$WOPR_SESSION_FILE\" \"$WOPR_CAPABILITIES\" \"$WOPR_TRUST\"";
+                  \"$WOPR_SESSION\" \"$WOPR_SESSION_FILE\" \"$WOPR_CAPABILITIES\" \"$WOPR_TRUST\" \
+                  \"$WOPR_HOME\" \"$WOPR_CHAIN\"";
     let peer = PublicKey::from_bytes([3; 32]);
     let lines = [
         "remote",
@@ -94,6 +96,8 @@ fn a_command_knows_who_asks_and_what_they_may() {
         "/home/of/wopr/sessions/%4dy%20session.conversation.jsonl",
         "inject,inject.tools",
         "semi-trusted",
+        "/home/of/wopr",
+        "07070707070707070707070707070707:0123456789abcdef",
     ];
     assert_eq!(ask(sh(script), "").unwrap().lines().collect::<Vec<_>>(), lines);
     let unnamed = Question { peer_name: None, ..question("") };

@@ -1,7 +1,7 @@
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 
-use wopr_p2p_core::keys::PublicKey;
+use wopr_p2p_core::keys::{Nonce, PublicKey};
 use wopr_p2p_core::time::WallTime;
 
 use super::*;
@@ -23,6 +23,7 @@ fn entry(content: &str) -> SessionEntry {
         kind: EntryKind::Message,
         content: content.to_owned(),
         peer: PublicKey::from_bytes([7; 32]),
+        once: None,
     }
 }
 
@@ -187,4 +188,37 @@ fn a_full_disk_is_an_error_that_names_the_file() {
     std::os::unix::fs::symlink("/dev/full", &path).unwrap();
     let error = sessions.append(&name("main"), &entry("x")).unwrap_err();
     assert_eq!((error.problem(), error.path()), (file::FileProblem::Full, path.as_path()));
+}
+
+fn repeatable(content: &str) -> SessionEntry {
+    let peer = PublicKey::from_bytes([7; 32]);
+    let once = wopr_p2p_core::OnceOnly { id: Nonce([5; 16]), senders: vec![peer], since: WallTime::from_millis(0) };
+    SessionEntry { once: Some(once), ..entry(content) }
+}
+
+#[test]
+fn a_message_that_comes_again_is_written_once_and_reported_as_written_each_time() {
+    let (_folder, mut sessions) = new_sessions();
+    for _ in 0..3 {
+        sessions.append(&name("main"), &repeatable("once")).unwrap();
+        sessions.append(&name("main"), &entry("always")).unwrap();
+    }
+    sessions.append(&name("main"), &repeatable("another text")).unwrap();
+    let page = sessions.reader.history(&name("main"), 0, 10).unwrap();
+    assert_eq!(contents(&page), ["once", "always", "always", "always", "another text"]);
+}
+
+#[test]
+fn a_message_that_comes_again_after_a_crash_at_any_length_of_its_line_is_there_once() {
+    let (folder, mut sessions) = new_sessions();
+    let path = folder.path().join("sessions/main.conversation.jsonl");
+    sessions.append(&name("main"), &entry("first")).unwrap();
+    let first = fs::read(&path).unwrap().len();
+    sessions.append(&name("main"), &repeatable("once")).unwrap();
+    let whole = fs::read(&path).unwrap();
+    for len in first..=whole.len() {
+        fs::write(&path, &whole[..len]).unwrap();
+        sessions.append(&name("main"), &repeatable("once")).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), whole, "cut off after {len} bytes");
+    }
 }

@@ -178,7 +178,15 @@ impl Node {
                     next.peers.open(key, opened.clone());
                 }
             }
-            Edit::Hold { log, .. } => book.held.push(log.clone()),
+            Edit::Hold { log, .. } => {
+                // Looked at before, but others may have been on their way to the disk.
+                let bytes: usize = book.held.iter().map(|held| held.text.len()).sum();
+                let (max, max_bytes) = (config.discovery.max_requests, config.discovery.max_held_bytes);
+                if book.held.len() >= max || bytes + log.text.len() > max_bytes {
+                    return Err(CommandError::LimitReached("discovery.max_held_bytes"));
+                }
+                book.held.push(log.clone());
+            }
             Edit::Drop { id } => book.held.retain(|log| log.id != *id),
             Edit::Expire => {}
         }
@@ -253,7 +261,11 @@ impl Node {
                 let reason = "too many requests wait here: try again later".to_owned();
                 self.respond(stream, &Answer::Refused { reason }, now);
             }
-            Edit::Hold { delivery, .. } => self.refuse_delivery(&delivery, RejectReason::Failed, now),
+            Edit::Hold { delivery, .. } => {
+                let full = matches!(error, CommandError::LimitReached(_));
+                let reason = if full { RejectReason::Crowded } else { RejectReason::Failed };
+                self.refuse_delivery(&delivery, reason, now);
+            }
             Edit::Ask(Asked { key, .. }) | Edit::Answered { key, .. } => {
                 self.connect_ended(&key, &Err(error.clone()));
             }

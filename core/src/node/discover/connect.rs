@@ -183,6 +183,9 @@ impl Node {
 
     /// The owner wants to use a discovered peer's sessions.
     pub(in super::super) fn connect(&mut self, command: CommandId, peer: PeerRef, timeout: Duration, now: Now) {
+        if self.discovery.connecting.len() >= self.config.max_commands {
+            return self.finish(command, Err(CommandError::LimitReached("max_commands")));
+        }
         let deadline = now.mono + timeout;
         self.discovery.connecting.insert(command, Connecting { peer, deadline, sent: None });
         self.try_connecting(now);

@@ -183,6 +183,12 @@ impl Node {
     }
 
     fn heard(&mut self, id: StreamId, received: Received, now: Now) {
+        let Some(meeting) = self.discovery.meetings.get_mut(&id) else {
+            return;
+        };
+        if received.is_dear() && !meeting.dear.take(now.mono) {
+            return self.bad_meeting(id, RejectReason::RateLimited, now);
+        }
         let (message, proven) = match received.proof().copied() {
             None => (received.unproven(), false),
             Some(proof) => match self.check_proof(id, received, &proof, now) {
@@ -190,13 +196,6 @@ impl Node {
                 Err(reason) => return self.bad_meeting(id, reason, now),
             },
         };
-        let dear = !matches!(message, Message::Ping { .. } | Message::Pong | Message::Other);
-        let Some(meeting) = self.discovery.meetings.get_mut(&id) else {
-            return;
-        };
-        if dear && !meeting.dear.take(now.mono) {
-            return self.bad_meeting(id, RejectReason::RateLimited, now);
-        }
         match message {
             Message::Ping { ts } => {
                 let pong = Outgoing::pong(ts);

@@ -6,6 +6,7 @@ use quickcheck::{Arbitrary, Gen, quickcheck};
 
 use super::*;
 use crate::access::SessionName;
+use crate::chain::Chain;
 
 const SESSION_KEY: [u8; 32] = [9; 32];
 
@@ -48,7 +49,15 @@ fn one_of_each() -> Vec<Message> {
         Body::Hello(Hello { versions: vec![2, 1], ephemeral, to: Some(public(2)) }),
         Body::HelloAck(HelloAck { version: 2, ephemeral, to: Some(public(2)), re }),
         Body::Claim(Claim { v: 1, encrypt_key, token: "wop1://x".into(), re }),
-        Body::Log(Log { v: 2, encrypt_key, ephemeral, session: session(), payload: "AA==".into(), re }),
+        Body::Log(Log {
+            v: 2,
+            encrypt_key,
+            ephemeral,
+            session: session(),
+            payload: "AA==".into(),
+            once: Some(Once { id: Nonce([2; 16]), since: WallTime::from_millis(3) }),
+            re,
+        }),
         Body::Inject(Inject {
             v: 1,
             encrypt_key,
@@ -56,6 +65,7 @@ fn one_of_each() -> Vec<Message> {
             session: session(),
             payload: "AA==".into(),
             request_id: request_id.clone(),
+            chain: Chain::start(Nonce([3; 16])).with(&public(2)),
             re,
         }),
         Body::Response(Response {
@@ -172,8 +182,8 @@ fn our_members_stand_right_before_the_nonce() {
         "v type from versions ephemeralPub to nonce ts sig",
         "v type from version ephemeralPub to re nonce ts sig",
         "v type from encryptPub token re nonce ts sig",
-        "v type from encryptPub ephemeralPub session payload re nonce ts sig",
-        "v type from encryptPub ephemeralPub session payload requestId re nonce ts sig",
+        "v type from encryptPub ephemeralPub session payload id since re nonce ts sig",
+        "v type from encryptPub ephemeralPub session payload requestId chain re nonce ts sig",
         "v type from encryptPub ephemeralPub session payload requestId re nonce ts sig",
         "v type from encryptPub session re nonce ts sig",
         "v type from session reason re nonce ts sig",
@@ -189,7 +199,7 @@ fn our_members_stand_right_before_the_nonce() {
 
 #[test]
 fn every_member_is_required_or_may_be_left_out() {
-    let optional = ["versions", "ephemeralPub", "to", "re", "proof"];
+    let optional = ["versions", "ephemeralPub", "to", "re", "proof", "chain"];
     let optional_here = |kind: &str, name: &str| {
         optional.contains(&name)
             || (kind == "response" || kind == "ack") && (name == "encryptPub" || name == "session")
@@ -208,6 +218,10 @@ fn every_member_is_required_or_may_be_left_out() {
             .expect("JSON");
             match decode(&without) {
                 Ok(_) => assert!(optional_here(kind, name), "{kind} was read without {name}"),
+                // These two come together or not at all.
+                Err(DecodeError::Missing(missing)) if ["id", "since"].contains(&name.as_str()) => {
+                    assert_eq!(missing, name);
+                }
                 Err(DecodeError::Missing(missing)) => {
                     assert!(missing == name && !optional_here(kind, name), "{kind}: {missing} instead of {name}");
                 }
@@ -260,6 +274,9 @@ fn static_name(name: &str) -> &'static str {
         "keyRotation",
         "to",
         "re",
+        "id",
+        "since",
+        "chain",
         "proof",
         "nonce",
         "ts",
