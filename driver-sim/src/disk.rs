@@ -51,6 +51,7 @@ impl Content {
             limits: document(Document::Limits),
             replay: document(Document::Replay),
             outbox: document(Document::Outbox),
+            discovery: document(Document::Discovery),
         }
     }
 

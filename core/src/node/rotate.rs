@@ -88,6 +88,7 @@ impl Node {
             self.finish_rotation(command);
         }
         self.tell_peers(now);
+        self.show_profile_to_all(now);
     }
 
     fn finish_rotation(&mut self, command: CommandId) {

@@ -11,7 +11,6 @@ use crate::access::SessionName;
 use crate::chain::Chain;
 use crate::channel::Channel;
 use crate::event::{Event, RejectReason};
-use crate::grant::Needs;
 use crate::keys::{EncryptKey, Nonce, PublicKey, VerifyingKey};
 use crate::message::{Body, Header, Message};
 use crate::rate::{Action, Subject};
@@ -230,11 +229,7 @@ impl Node {
     }
 
     pub(super) fn authorised(&self, peer: &PublicKey, session: &SessionName, kind: &Kind, now: Now) -> bool {
-        let needs = match kind {
-            Kind::Log { .. } => Needs::Log,
-            Kind::Inject { .. } => Needs::Inject,
-        };
-        self.access.grants.authorise(peer, session, needs, now.wall).is_some()
+        self.permit(peer, session, kind.needs(), now).is_some()
     }
 
     fn open(&mut self, id: StreamId, encrypt_key: EncryptKey, payload: &str) -> Result<String, RejectReason> {
