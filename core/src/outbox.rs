@@ -2,7 +2,7 @@
 //!
 //! `outbox.jsonl` has a line for each thing that happened to a message: `queue` with all of it, `tried` before it is
 //! sent to a peer that cannot tell a repetition, `refused` when that peer then said no, `done` when it no longer waits.
-//! Reading the lines in order leads to the same table. After an append that failed, put [`Outbox::compacted`] in its
+//! Reading the lines in order leads to the same table. After an append that failed, put `Outbox::compacted` in its
 //! place.
 
 use alloc::collections::VecDeque;

@@ -51,6 +51,6 @@ pub struct Question {
     pub capabilities: Vec<Capability>,
     /// How far they are trusted.
     pub trust: TrustLevel,
-    /// Who waits for the answer. A command that the handler gives has to carry it: [`Command::InChain`].
+    /// Who waits for the answer. A command that the handler gives has to carry it: [`Command::InChain`](super::Command::InChain).
     pub chain: Chain,
 }
