@@ -1,7 +1,7 @@
 //! What happened, as lines of JSON in `p2p/events.jsonl`: written before any subscriber sees it, bounded on disk.
 //!
 //! The file is renamed to `events.jsonl.1` when it is full, in place of the one before: two files of [`MAX_FILE`] bytes
-//! are the most. What somebody else can make happen at will is written a few times a minute ([`limit`]); the rest of it
+//! are the most. What somebody else can make happen at will is written a few times a minute (`limit`); the rest of it
 //! is counted, and one line tells how many there were. Lines are numbered (`seq`) without gaps and for ever, so that a
 //! reader can go on where it was. A power cut can take the last lines: the log is for looking at, and nothing is
 //! decided by it. The shape of a line is in `docs/json.md`.
