@@ -13,7 +13,7 @@ use wopr_p2p_smol::driver::{Driver, Options};
 use wopr_p2p_smol::event_log::Happened;
 use wopr_p2p_smol::handler::{Handler, Handlers};
 use wopr_p2p_smol::home::{Home, HomeError};
-use wopr_p2p_smol::net::{Hyperswarm, HyperswarmConfig, NetError, Network, Offline};
+use wopr_p2p_smol::net::{Hyperswarm, HyperswarmConfig, NetError, Network, Offline, Surroundings};
 use wopr_p2p_smol::session_file::SessionReader;
 
 use crate::config::{Config, EVERY_SESSION, Rate, Session};
@@ -127,6 +127,11 @@ impl Node {
     /// The first announcement failed; it is tried again by itself.
     pub(crate) async fn listening(&self) -> Result<(), NetError> {
         self.driver.listening().await
+    }
+
+    /// How others see the node; `None` if it does not stay.
+    pub(crate) async fn surroundings(&self) -> Option<Surroundings> {
+        if self.is_daemon() { Some(self.driver.surroundings().await) } else { None }
     }
 
     /// Whether it stays, and others can find it.

@@ -174,7 +174,10 @@ fn flaw_34_a_chain_has_an_end() {
     let config = Config { max_chain: 16, ..Config::default() };
     world.restart(A, config);
     let refused = world.done(A, in_chain(&chain, inject(b, "main", "x")));
-    assert!(matches!(&refused, Err(CommandError::Rejected { reason, .. }) if reason.starts_with("loop")), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(CommandError::Rejected { reason, .. }) if reason.starts_with("loop")),
+        "{refused:?}"
+    );
 }
 
 #[test]

@@ -3,7 +3,8 @@
 //! A listener prints "ready" once it is announced, and sends every message back. A dialler prints, in milliseconds,
 //! when the stream stood and when the first byte came back, counted from the dial: `{"opened":12.3,"firstByte":14.5}`,
 //! after a second, long message has come back whole too.
-//! `swarm_peer dht HOST PORT [BOOTSTRAP...]` runs a full node of the DHT.
+//! `swarm_peer dht HOST PORT [BOOTSTRAP...]` runs a full node of the DHT, `swarm_peer check HOST BOOTSTRAP...` says how
+//! the network looks from here.
 
 use std::error::Error;
 use std::net::Ipv4Addr;
@@ -17,13 +18,17 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Does what the arguments say.
 pub(crate) fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
-    let [role, rest @ ..] = arguments else { return Err("say listen, dial or dht".into()) };
+    let [role, rest @ ..] = arguments else { return Err("say listen, dial, dht or check".into()) };
     smol::block_on(async {
         match (role.as_str(), rest) {
             ("dht", [host, port, others @ ..]) => {
                 let _node = Bootstrap::run(format!("{host}:{port}").parse()?, others.to_vec()).await?;
                 println!("ready");
                 smol::future::pending().await
+            }
+            ("check", [host, bootstrap @ ..]) => {
+                println!("{:?}", open(host.parse()?, bootstrap).await?.surroundings().await);
+                Ok(())
             }
             ("listen", [topic, host, bootstrap @ ..]) => listen(hex(topic)?, host.parse()?, bootstrap).await,
             ("dial", [topic, host, bootstrap @ ..]) => dial(hex(topic)?, host.parse()?, bootstrap).await,

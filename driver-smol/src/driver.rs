@@ -216,6 +216,11 @@ impl Driver {
         listening.recv().await.unwrap_or(Err(net::NetError::Closed))
     }
 
+    /// How others see us.
+    pub async fn surroundings(&self) -> net::Surroundings {
+        self.network.surroundings().await
+    }
+
     /// Stops in order: nothing new comes in; messages that were accepted are stored and acknowledged; questions with an
     /// AI are given up; then the streams close, and the announcements are taken back.
     pub async fn close(self) {

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use smol::Timer;
 use smol::future::FutureExt as _;
 use wopr_p2p_smol::net::{
-    Bootstrap, Dial, DialEnd, DialEvent, Hyperswarm, HyperswarmConfig, Incoming, NetError, Network, SendError, Stream,
-    StreamReader, StreamWriter, Tcp, TcpConfig,
+    Bootstrap, Dial, DialEnd, DialEvent, Hyperswarm, HyperswarmConfig, Incoming, NatKind, NetError, Network, SendError,
+    Stream, StreamReader, StreamWriter, Surroundings, Tcp, TcpConfig,
 };
 
 const TOPIC: [u8; 32] = [7; 32];
@@ -240,6 +240,33 @@ fn listening_succeeds_later_when_the_dht_comes_up_late() {
 }
 
 #[test]
+fn a_listener_whose_relays_are_gone_is_found_again_through_others() {
+    smol::block_on(async {
+        let first = private_dht().await;
+        let mut others = Vec::new();
+        for _ in 0..3 {
+            let at = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
+            others.push(Bootstrap::run(at, vec![first.address().to_string()]).await.unwrap());
+        }
+        let server = node(&first).await;
+        in_time("listen", server.listen(TOPIC)).await.unwrap();
+        // Three of the four nodes relay to it; at least two of these go.
+        for other in others {
+            other.close().await;
+        }
+        let client = node(&first).await;
+        in_time("found again", async {
+            while !matches!(client.dial(TOPIC).next().await, Some(DialEvent::Opened(_))) {
+                Timer::after(Duration::from_millis(100)).await;
+            }
+        })
+        .await;
+        let again = node(&first).await;
+        opened(&mut again.dial(TOPIC)).await;
+    });
+}
+
+#[test]
 fn garbage_from_strangers_does_not_disturb() {
     smol::block_on(async {
         let dht = private_dht().await;
@@ -265,6 +292,21 @@ fn garbage_from_strangers_does_not_disturb() {
         }
         exchange(ours, theirs).await;
         opened(&mut client.dial(TOPIC)).await;
+    });
+}
+
+#[test]
+fn the_surroundings_say_how_others_see_us_or_that_nobody_does() {
+    smol::block_on(async {
+        let dht = private_dht().await;
+        let found = in_time("look", node(&dht).await.surroundings()).await;
+        assert_eq!((found.nat, found.nodes), (NatKind::Open, 1));
+        assert_eq!(found.addresses, found.local);
+        assert!(found.round_trip.is_some());
+        dht.close().await;
+        let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let lonely = node_of(&[silent.local_addr().unwrap().to_string()]).await;
+        assert_eq!(in_time("look", lonely.surroundings()).await, Surroundings::default());
     });
 }
 

@@ -53,7 +53,7 @@ pub(super) fn json(node: &Snapshot) -> Object {
             .time(["validUntil", "validUntilIso"], key.until)
             .shown("rotationReason", key.reason)
             .with("told", names.json_list(&key.told))
-            .with("untold", names.json_list(&untold(node, &key.told)))
+            .with("untold", names.json_list(&key.untold))
     };
     Object::default()
         .shown("publicKey", node.public_key)
@@ -78,16 +78,9 @@ pub(super) fn fields(node: &Snapshot) -> Fields {
     for key in &node.grace {
         let (id, until) = (key.public_key.short_id(), relative(key.until, now));
         fields = fields.field("formerKey", format!("{id}, ends {until}, rotated: {}", key.reason));
-        let untold = untold(node, &key.told);
-        if !untold.is_empty() {
-            fields = fields.field("notToldYet", names.labels(&untold));
+        if !key.untold.is_empty() {
+            fields = fields.field("notToldYet", names.labels(&key.untold));
         }
     }
     fields
-}
-
-/// The peers that have not heard of the successor of a key.
-fn untold(node: &Snapshot, told: &[PublicKey]) -> Vec<PublicKey> {
-    let peers = node.peers.iter().filter(|peer| peer.revoked.is_none());
-    peers.map(|peer| peer.key).filter(|key| !told.contains(key)).collect()
 }

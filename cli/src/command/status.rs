@@ -6,6 +6,7 @@ use wopr_p2p_core::keys::PublicKey;
 use wopr_p2p_core::node::Snapshot;
 use wopr_p2p_core::peer::{Peer, PeerRef};
 use wopr_p2p_core::rate::{Action, Standing};
+use wopr_p2p_smol::net::{NatKind, Surroundings};
 
 use super::{Names, grant, identity, peers};
 use crate::duration::show_duration;
@@ -15,7 +16,13 @@ use crate::output::{BAD, Cell, DIM, GOOD, Json, Object, Table, View};
 
 /// `status`.
 pub(super) async fn node(node: &Node) -> Result<Status, Failure> {
-    Ok(Status { snapshot: node.snapshot().await?, daemon: node.is_daemon() })
+    let snapshot = node.snapshot().await?;
+    let mut bans = Vec::new();
+    for peer in &snapshot.peers {
+        let banned = |standing: Standing| standing.banned.map(|left| (peer.key, standing.action, left));
+        bans.extend(node.standing(peer.key).await?.into_iter().filter_map(banned));
+    }
+    Ok(Status { snapshot, daemon: node.is_daemon(), bans, surroundings: node.surroundings().await })
 }
 
 /// `status --peer P`.
@@ -30,6 +37,9 @@ pub(super) async fn peer(node: &Node, who: &PeerRef) -> Result<PeerStatus, Failu
 pub(super) struct Status {
     snapshot: Snapshot,
     daemon: bool,
+    /// Who is banned from what, and for how long.
+    bans: Vec<(PublicKey, Action, Duration)>,
+    surroundings: Option<Surroundings>,
 }
 
 impl Status {
@@ -55,6 +65,8 @@ impl View for Status {
             .with("grants", self.snapshot.grants.len())
             .with("openInvites", self.open_invites())
             .with("connected", names.json_list(&self.connected()))
+            .with("banned", self.bans.iter().map(|ban| ban_json(ban, &names)).collect::<Json>())
+            .with("network", self.surroundings.as_ref().map(network_json))
     }
 
     fn text(&self) -> String {
@@ -71,10 +83,60 @@ impl View for Status {
             .field("grants", grants)
             .field("openInvites", invites);
         let connected = self.connected();
+        let names = Names::of(&self.snapshot);
         if !connected.is_empty() {
-            fields = fields.field("connected", Names::of(&self.snapshot).labels(&connected));
+            fields = fields.field("connected", names.labels(&connected));
+        }
+        for (peer, action, left) in &self.bans {
+            let ban = format!("{} from {}, {} left", names.label(peer), action_name(*action), show_duration(*left));
+            fields = fields.field("banned", Cell::styled(ban, BAD));
+        }
+        if let Some(around) = &self.surroundings {
+            fields = fields.field("dht", dht_cell(around)).field("nat", nat_words(around));
         }
         fields.render(0)
+    }
+}
+
+fn ban_json((peer, action, left): &(PublicKey, Action, Duration), names: &Names) -> Object {
+    let ban = Object::default().with("peer", names.json(peer)).with("name", action_name(*action));
+    ban.with("bannedForMs", millis(*left))
+}
+
+fn network_json(around: &Surroundings) -> Object {
+    let nat = match around.nat {
+        NatKind::Unknown => "unknown",
+        NatKind::Open => "open",
+        NatKind::Consistent => "consistent",
+        NatKind::Random => "random",
+    };
+    Object::default()
+        .with("dhtReachable", is_reachable(around))
+        .with("dhtNodes", around.nodes)
+        .with("nat", nat)
+        .with("addresses", around.addresses.iter().map(ToString::to_string).collect::<Json>())
+}
+
+/// The nodes that are remembered answered once; that somebody saw us means that they answer now.
+fn is_reachable(around: &Surroundings) -> bool {
+    !around.addresses.is_empty()
+}
+
+fn dht_cell(around: &Surroundings) -> Cell {
+    if is_reachable(around) {
+        Cell::styled(format!("reachable, {} nodes known", around.nodes), GOOD)
+    } else {
+        Cell::styled("not reachable: check the connection and the bootstrap nodes", BAD)
+    }
+}
+
+fn nat_words(around: &Surroundings) -> String {
+    let addresses: Vec<_> = around.addresses.iter().map(ToString::to_string).collect();
+    match around.nat {
+        NatKind::Unknown => "unknown: too few nodes have answered".to_owned(),
+        NatKind::Open => format!("none, seen as {}", addresses.join(", ")),
+        NatKind::Consistent => format!("consistent, seen as {}", addresses.join(", ")),
+        NatKind::Random => "random ports: peers behind another such NAT cannot reach this node".to_owned(),
     }
 }
 
@@ -123,7 +185,11 @@ fn limit_json(standing: &Standing) -> Object {
         .with("maxPerMinute", limit.per_minute)
         .with("lastHour", *last_hour)
         .with("maxPerHour", limit.per_hour)
-        .with("bannedForMs", banned.map(|left: Duration| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)))
+        .with("bannedForMs", banned.map(millis))
+}
+
+fn millis(length: Duration) -> u64 {
+    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// As in the configuration.

@@ -115,7 +115,8 @@ async fn within(
 /// Starts a daemon of our own program and waits for its first word on the pipe that is its stdout.
 async fn spawn(home: &Home) -> Result<(), Failure> {
     let cannot = |what: &str, error: &std::io::Error| {
-        Failure::invalid(format!("the daemon cannot be started: {what}: {error}"), "check the home and the program")
+        let next = "the home must be writable, with space on its disk; --home or WOPR_HOME names another";
+        Failure::invalid(format!("the daemon cannot be started: {what}: {error}"), next)
     };
     let log = detached::log_path(home);
     let log_name = log.display().to_string();

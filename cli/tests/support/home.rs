@@ -53,6 +53,25 @@ impl Home {
         command
     }
 
+    /// A line for a shell that finds `wopr` by its name, with this home.
+    pub(crate) fn shell(&self, line: &str) -> Command {
+        let program = Path::new(env!("CARGO_BIN_EXE_wopr"));
+        let path = std::env::var("PATH").unwrap_or_default();
+        let own = self.command();
+        let mut command = self.place.command("/bin/sh");
+        // `exec`: the process that is started is the program's.
+        command.args(["-c", &format!("exec {line}")]);
+        for (name, value) in own.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        let folder = program.parent().unwrap_or(Path::new("."));
+        command.env("PATH", format!("{}:{path}", folder.display()));
+        command
+    }
+
     /// Runs `wopr p2p …` to its end.
     pub(crate) fn p2p(&self, args: &[&str]) -> Outcome {
         self.p2p_with_input(args, "")

@@ -1,6 +1,7 @@
 //! The programs that stay: DHT nodes and daemons. Each is ready, by its own word, when `start` returns.
 
 use std::net::SocketAddr;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -59,21 +60,23 @@ impl Daemon {
     }
 }
 
-/// Ends the daemon in the background of a home, if one runs at the end of a test.
-pub(crate) struct Background<'a>(&'a Home);
+/// Ends the daemon in the background of a home, if one runs when this is dropped.
+pub(crate) struct Background {
+    stop: Command,
+}
 
-impl<'a> Background<'a> {
-    pub(crate) fn of(home: &'a Home) -> Background<'a> {
-        Background(home)
+impl Background {
+    pub(crate) fn of(home: &Home) -> Background {
+        let mut stop = home.command();
+        stop.args(["daemon", "stop"]);
+        Background { stop }
     }
 }
 
-impl Drop for Background<'_> {
+impl Drop for Background {
     fn drop(&mut self) {
-        let mut command = self.0.command();
-        command.args(["daemon", "stop"]);
-        if let Err(e) = command.output() {
-            eprintln!("the daemon of {} could not be stopped: {e}", self.0.name());
+        if let Err(e) = self.stop.output() {
+            eprintln!("{:?}: {e}", self.stop);
         }
     }
 }

@@ -29,6 +29,11 @@ impl Place {
         Place { prefix: ["ip", "netns", "exec", name].map(str::to_owned).to_vec() }
     }
 
+    /// Inside the mount namespace of a process. `nsenter` becomes the program.
+    pub(crate) fn mounts_of(pid: u32) -> Place {
+        Place { prefix: ["nsenter", "--mount", "--target", &pid.to_string(), "--"].map(str::to_owned).to_vec() }
+    }
+
     /// The command that runs `program` there.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         match self.prefix.split_first() {

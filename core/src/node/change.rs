@@ -24,7 +24,7 @@ use crate::keys::{EncryptKey, Nonce, PublicKey};
 use crate::message::{Ack, Body};
 use crate::peer::{Opened, Peer, Peers, RotateOutcome, RotateRefused, Rotation};
 use crate::rotation::RotationStatement;
-use crate::time::{Now, WallTime};
+use crate::time::{Instant, Now, WallTime};
 
 /// Who may do what.
 #[derive(Clone)]
@@ -102,9 +102,9 @@ pub(super) enum Change {
     /// A peer has a new key.
     PeerRotation { stream: StreamId, re: Nonce, statement: RotationStatement, until: WallTime },
     /// A peer opened sessions of its own to us.
-    Opened { command: CommandId, peer: PublicKey, encrypt_key: Option<EncryptKey>, opened: Opened },
+    Opened { command: CommandId, local: PublicKey, peer: PublicKey, encrypt_key: Option<EncryptKey>, opened: Opened },
     /// We have a new key.
-    OwnRotation { command: Option<CommandId>, next: IdentityFile },
+    OwnRotation { command: CommandId, until: Option<Instant>, next: IdentityFile },
     /// Something was taken away: store what holds already.
     Persist { command: Option<(CommandId, Reply)>, documents: Vec<Document> },
 }
@@ -117,6 +117,12 @@ pub(super) struct Changes {
 }
 
 impl Changes {
+    /// Whether new keys of ours are being stored, or wait for that.
+    pub(super) fn rotate_keys(&self) -> bool {
+        let under_way = self.under_way.as_ref().is_some_and(|it| matches!(it.then, Then::OwnRotated { .. }));
+        under_way || self.queue.iter().any(|change| matches!(change, Change::OwnRotation { .. }))
+    }
+
     /// Whether a change that is not in force yet makes this key known.
     pub(super) fn add(&self, key: &PublicKey) -> bool {
         let next = self.under_way.as_ref().and_then(|under_way| under_way.next.as_ref());
@@ -135,12 +141,38 @@ struct UnderWay {
 
 /// What is to be done when a change is stored.
 enum Then {
-    Granted { command: CommandId, grant: Grant },
-    Finish { command: Option<CommandId>, reply: Result<Reply, CommandError> },
-    Claimed { stream: StreamId, re: Nonce, peer: PublicKey, grant: Grant },
-    PeerRotated { stream: StreamId, re: Nonce, statement: RotationStatement, until: WallTime },
-    Opened { command: CommandId, peer: PublicKey, sessions: SessionSet, capabilities: Vec<Capability> },
-    OwnRotated { command: Option<CommandId>, next: IdentityFile },
+    Granted {
+        command: CommandId,
+        grant: Grant,
+    },
+    Finish {
+        command: Option<CommandId>,
+        reply: Result<Reply, CommandError>,
+    },
+    Claimed {
+        stream: StreamId,
+        re: Nonce,
+        peer: PublicKey,
+        grant: Grant,
+    },
+    PeerRotated {
+        stream: StreamId,
+        re: Nonce,
+        statement: RotationStatement,
+        until: WallTime,
+    },
+    Opened {
+        command: CommandId,
+        local: PublicKey,
+        peer: PublicKey,
+        sessions: SessionSet,
+        capabilities: Vec<Capability>,
+    },
+    OwnRotated {
+        command: CommandId,
+        until: Option<Instant>,
+        next: IdentityFile,
+    },
 }
 
 /// A change that is not to be made.
@@ -166,13 +198,13 @@ impl Node {
                 | Change::Invite { command, .. }
                 | Change::Name { command, .. }
                 | Change::Opened { command, .. }
-                | Change::OwnRotation { command: Some(command), .. } => {
+                | Change::OwnRotation { command, .. } => {
                     self.finish(command, Err(CommandError::LimitReached("max_pending_changes")));
                 }
                 Change::Claim { stream, re, .. } | Change::PeerRotation { stream, re, .. } => {
                     self.refuse(stream, Some(re), None, RejectReason::Crowded, "too many requests at once", now);
                 }
-                Change::OwnRotation { command: None, .. } | Change::Persist { .. } => {}
+                Change::Persist { .. } => {}
             };
         }
         self.changes.queue.push_back(change);
@@ -180,6 +212,9 @@ impl Node {
     }
 
     fn next_change(&mut self, now: Now) {
+        if self.identity_unsaved {
+            self.store_identity();
+        }
         while self.changes.under_way.is_none() {
             let Some(change) = self.changes.queue.pop_front() else {
                 return;
@@ -229,20 +264,21 @@ impl Node {
             }
             Change::PeerRotation { stream, re, statement, until } => {
                 let then = self.prepare_peer_rotation(&mut next, stream, re, statement, until, now)?;
-                (both.to_vec(), then)
+                // The grants first: once the peer has moved, telling us again moves nothing more.
+                (alloc::vec![Document::Access, Document::Peers], then)
             }
-            Change::Opened { command, peer, encrypt_key, opened } => {
+            Change::Opened { command, local, peer, encrypt_key, opened } => {
                 let (sessions, capabilities) = (opened.sessions.clone(), opened.capabilities.clone());
                 next.peers.add(peer, now.wall).map_err(|error| Refusal::Command(command, error.into()))?;
                 if let Some(encrypt_key) = encrypt_key {
                     next.peers.set_encrypt_key(&peer, encrypt_key);
                 }
                 next.peers.open(&peer, opened);
-                (alloc::vec![Document::Peers], Then::Opened { command, peer, sessions, capabilities })
+                (alloc::vec![Document::Peers], Then::Opened { command, local, peer, sessions, capabilities })
             }
-            Change::OwnRotation { command, next } => {
+            Change::OwnRotation { command, until, next } => {
                 let documents = [Document::Identity].into();
-                return Ok(UnderWay { next: None, documents, then: Then::OwnRotated { command, next } });
+                return Ok(UnderWay { next: None, documents, then: Then::OwnRotated { command, until, next } });
             }
             Change::Persist { command, documents } => {
                 let (command, reply) = match command {
@@ -347,8 +383,8 @@ impl Node {
             Then::Granted { command, .. }
             | Then::Opened { command, .. }
             | Then::Finish { command: Some(command), .. }
-            | Then::OwnRotated { command: Some(command), .. } => self.finish(command, failed),
-            Then::Finish { command: None, .. } | Then::OwnRotated { command: None, .. } => {}
+            | Then::OwnRotated { command, .. } => self.finish(command, failed),
+            Then::Finish { command: None, .. } => {}
             Then::Claimed { stream, re, .. } => {
                 self.refuse(stream, Some(re), None, RejectReason::Failed, "claim failed", now);
             }
@@ -387,21 +423,25 @@ impl Node {
                 }
                 self.grant_created(&grant);
                 self.acknowledge(stream, re, now);
-                self.schedule_notices_for(peer, now);
+                if let Some(local) = self.streams.get(&stream).and_then(|s| s.channel()).map(|channel| channel.local())
+                {
+                    self.known_by(local, peer, now);
+                }
             }
             Then::PeerRotated { stream, re, statement, until } => {
                 let (old, new, reason) = (statement.old, statement.new, statement.reason);
                 self.event(Event::KeyRotated { old, new, reason, grace_until: until });
                 self.acknowledge(stream, re, now);
             }
-            Then::Opened { command, peer, sessions, capabilities } => {
+            Then::Opened { command, local, peer, sessions, capabilities } => {
+                self.known_by(local, peer, now);
                 let reply = match self.access.peers.get(&peer) {
                     Some(peer) => Ok(Reply::Claimed { peer: peer.clone(), sessions, capabilities }),
                     None => Err(CommandError::Cancelled),
                 };
                 self.finish(command, reply);
             }
-            Then::OwnRotated { command, next } => self.own_rotated(command, next, now),
+            Then::OwnRotated { command, until, next } => self.own_rotated(command, until, next, now),
         }
     }
 

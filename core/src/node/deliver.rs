@@ -113,6 +113,17 @@ impl Node {
         }
     }
 
+    /// How many questions are with the AI, or will be as soon as they are stored.
+    pub(super) fn questions(&self) -> usize {
+        let stored = self.writes.values().filter(|after| match after {
+            AfterWrite::Journal(delivery) | AfterWrite::Record(delivery) => {
+                matches!(delivery.kind, Kind::Inject { .. })
+            }
+            _ => false,
+        });
+        self.asks.len() + stored.count()
+    }
+
     fn ask(&mut self, delivery: Delivery, now: Now) {
         // Nobody waits for the answer any more, or the grant ended while the question was being stored.
         if !self.streams.contains_key(&delivery.stream) {

@@ -103,6 +103,8 @@ pub struct Node {
     replay: ReplayWindow,
     /// The last write of the journal failed.
     journal_failed: bool,
+    /// `identity.json` lacks something: its last write failed, or had to wait.
+    identity_unsaved: bool,
     streams: BTreeMap<StreamId, Stream>,
     dials: BTreeMap<DialId, Dial>,
     requests: BTreeMap<RequestNo, Request>,
@@ -170,6 +172,7 @@ impl Node {
             limits_dirty: false,
             replay,
             journal_failed: false,
+            identity_unsaved: false,
             streams: BTreeMap::new(),
             dials: BTreeMap::new(),
             requests: BTreeMap::new(),
@@ -220,6 +223,8 @@ impl Node {
             Some(AfterWrite::Nothing(document)) => {
                 if let Err(WriteFailed { reason }) = result {
                     self.journal_failed |= document == Document::Replay;
+                    self.identity_unsaved |= document == Document::Identity;
+                    self.limits_dirty |= document == Document::Limits;
                     self.event(Event::StoreFailed { what: document.file_name().into(), reason });
                 }
             }

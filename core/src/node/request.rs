@@ -264,9 +264,10 @@ impl Node {
                     .ok_or(CommandError::BadAnswer(peer))
             }
             (What::Claim { command, token, .. }, Body::Ack(Ack { encrypt_key, .. })) => {
-                let (command, opened) = (*command, Opened::by_invite(token, now.wall));
+                let (command, local, opened) = (*command, request.local, Opened::by_invite(token, now.wall));
                 self.requests.remove(&number);
-                return self.change(super::change::Change::Opened { command, peer, encrypt_key, opened }, now);
+                let change = super::change::Change::Opened { command, local, peer, encrypt_key, opened };
+                return self.change(change, now);
             }
             (What::Notice { .. }, Body::Ack(_)) => Ok(Reply::Logged),
             _ => Err(CommandError::BadAnswer(peer)),

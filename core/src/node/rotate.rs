@@ -40,18 +40,9 @@ struct Notice {
     under_way: bool,
 }
 
-impl Notices {
-    /// When the next peer is to be told, or a command stops waiting.
-    pub(super) fn timeout(&self) -> Option<Instant> {
-        let next = self.pending.values().filter(|notice| !notice.under_way).map(|notice| notice.at).min();
-        let waiting = self.waiting.as_ref().map(|(_, until)| *until);
-        next.into_iter().chain(waiting).min()
-    }
-}
-
 impl Node {
     pub(super) fn rotate_keys(&mut self, command: CommandId, reason: RotationReason, wait: Option<Duration>, now: Now) {
-        if self.notices.waiting.is_some() {
+        if self.notices.waiting.is_some() || self.changes.rotate_keys() {
             return self.finish(command, Err(CommandError::LimitReached("one rotation at a time")));
         }
         let old = &self.identity.current;
@@ -69,21 +60,26 @@ impl Node {
         let identity = core::mem::replace(&mut next.current, new);
         let valid_until = now.wall + self.config.rotation_grace;
         next.retired.push(RetiredIdentity { identity, valid_until, reason, statement, told: Default::default() });
-        self.notices.waiting = wait.map(|wait| (command, now.mono + wait));
-        self.change(Change::OwnRotation { command: Some(command), next }, now);
+        let until = wait.map(|wait| now.mono + wait);
+        self.change(Change::OwnRotation { command, until, next }, now);
     }
 
     /// The new keys are stored: listen under them, and tell everybody.
-    pub(super) fn own_rotated(&mut self, command: Option<CommandId>, next: IdentityFile, now: Now) {
-        let old = self.identity.current.public_key();
-        self.identity = next;
-        let new = self.identity.current.public_key();
+    pub(super) fn own_rotated(&mut self, command: CommandId, until: Option<Instant>, next: IdentityFile, now: Now) {
+        let before = core::mem::replace(&mut self.identity, next);
+        let (old, new) = (before.current.public_key(), self.identity.current.public_key());
+        // Who was told of earlier rotations while this one was being stored.
+        for earlier in before.retired {
+            let same = |retired: &&mut RetiredIdentity| retired.identity.public_key() == earlier.identity.public_key();
+            if let Some(retired) = self.identity.retired.iter_mut().find(same) {
+                retired.told.extend(earlier.told);
+            }
+        }
         self.outputs.push_back(Output::Listen { topic: new.topic() });
         self.event(Event::OwnKeyRotated { old, new });
         self.schedule_notices(now);
-        if self.notices.waiting.is_none()
-            && let Some(command) = command
-        {
+        self.notices.waiting = until.map(|until| (command, until));
+        if until.is_none() {
             self.finish_rotation(command);
         }
         self.tell_peers(now);
@@ -99,9 +95,14 @@ impl Node {
             rotated_from: old,
             grace_until: last.valid_until,
             told: last.told.iter().copied().collect(),
-            untold: self.notices.pending.keys().filter(|(of, _)| *of == old).map(|(_, peer)| *peer).collect(),
+            untold: self.untold(&old),
         };
         self.finish(command, Ok(reply));
+    }
+
+    /// The peers that have yet to hear of the successor of a key of ours.
+    pub(super) fn untold(&self, old: &PublicKey) -> Vec<PublicKey> {
+        self.notices.pending.keys().filter(|(of, _)| of == old).map(|(_, peer)| *peer).collect()
     }
 
     /// Plans to tell every peer of every key that is still in its grace period.
@@ -151,13 +152,36 @@ impl Node {
         self.tell_peers(now);
     }
 
+    /// Plans to tell a peer that knows us by this key of every key that came after it.
+    pub(super) fn known_by(&mut self, local: PublicKey, peer: PublicKey, now: Now) {
+        let peer = self.acting(peer, now);
+        if self.access.peers.get(&peer).is_none_or(|peer| peer.revoked.is_some()) {
+            return;
+        }
+        let since = self.identity.retired.iter().skip_while(|retired| retired.identity.public_key() != local);
+        for retired in since.filter(|retired| !retired.told.contains(&peer)) {
+            let notice = Notice { at: now.mono, delay: FIRST_RETRY, under_way: false };
+            self.notices.pending.entry((retired.identity.public_key(), peer)).or_insert(notice);
+        }
+    }
+
+    /// When the next peer is to be told, or a command stops waiting for that.
+    pub(super) fn notice_timeout(&self) -> Option<Instant> {
+        let pending = self.notices.pending.iter();
+        let next = pending.filter(|((old, peer), notice)| !notice.under_way && !self.notice_before(old, peer));
+        let waiting = self.notices.waiting.as_ref().map(|(_, until)| *until);
+        next.map(|(_, notice)| notice.at).chain(waiting).min()
+    }
+
     /// Tells the peers whose time has come; a peer hears of our keys in their order.
     pub(super) fn tell_peers(&mut self, now: Now) {
-        let mut due: Vec<(PublicKey, PublicKey)> = Vec::new();
-        for ((old, peer), notice) in &self.notices.pending {
-            let busy = notice.under_way || due.iter().any(|(_, other)| other == peer);
-            if !busy && notice.at <= now.mono && !self.notice_before(old, peer) {
-                due.push((*old, *peer));
+        let waiting = self.notices.pending.iter().filter(|(_, notice)| !notice.under_way && notice.at <= now.mono);
+        let (due, too_early): (Vec<_>, Vec<_>) =
+            waiting.map(|(key, _)| *key).partition(|(old, peer)| !self.notice_before(old, peer));
+        for key in too_early {
+            // Its turn comes when the peer has heard of the key before; until then it must not keep us awake.
+            if let Some(notice) = self.notices.pending.get_mut(&key) {
+                notice.at = now.mono + notice.delay;
             }
         }
         for (old, peer) in due {
@@ -194,6 +218,7 @@ impl Node {
             }
             self.store_identity();
             self.event(Event::RotationTold { peer });
+            self.peer_is_back(peer, now);
         } else if let Some(notice) = self.notices.pending.get_mut(&(old, peer)) {
             notice.under_way = false;
             notice.at = now.mono + notice.delay;
@@ -207,7 +232,10 @@ impl Node {
         let Some((command, until)) = self.notices.waiting else {
             return;
         };
-        let busy = self.notices.pending.values().any(|notice| notice.under_way || notice.at <= now.mono);
+        let busy =
+            self.notices.pending.iter().any(|((old, peer), notice)| {
+                notice.under_way || notice.at <= now.mono && !self.notice_before(old, peer)
+            });
         if !busy || until <= now.mono {
             self.notices.waiting = None;
             self.finish_rotation(command);
@@ -278,8 +306,13 @@ impl Node {
         self.store_identity();
     }
 
-    /// Stores the identity as it is; nothing waits for it.
+    /// Stores the identity as it is; nothing waits for it. While new keys are on their way to the disk it waits for them,
+    /// so that it does not take their place.
     pub(super) fn store_identity(&mut self) {
+        self.identity_unsaved = self.changes.rotate_keys();
+        if self.identity_unsaved {
+            return;
+        }
         let write = DocumentWrite::Replace(self.identity.to_json());
         self.store(Document::Identity, write, AfterWrite::Nothing(Document::Identity));
     }

@@ -196,7 +196,7 @@ impl Node {
                 return self.invalid(id, reason, now);
             }
         };
-        if matches!(kind, Kind::Inject { .. }) && self.asks.len() >= self.config.max_asks {
+        if matches!(kind, Kind::Inject { .. }) && self.questions() >= self.config.max_asks {
             let words = "too many requests at once";
             return self.refuse(id, nonce, Some(session), RejectReason::Crowded, words, now);
         }

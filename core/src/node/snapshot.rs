@@ -47,6 +47,8 @@ pub struct GraceKey {
     pub reason: RotationReason,
     /// Peers that know its successor.
     pub told: Vec<PublicKey>,
+    /// Peers that knew it and have yet to hear of its successor.
+    pub untold: Vec<PublicKey>,
 }
 
 /// A stream with a channel.
@@ -78,6 +80,7 @@ impl Node {
             until: retired.valid_until,
             reason: retired.reason,
             told: retired.told.iter().copied().collect(),
+            untold: self.untold(&retired.identity.public_key()),
         });
         let streams = self.streams.iter().filter_map(|(id, stream)| {
             let channel = stream.channel()?;

@@ -288,12 +288,14 @@ impl Node {
 
     fn connected(&mut self, id: StreamId, channel: Box<Channel>, now: Now) {
         let (peer, version, side) = (channel.remote().public(), channel.version(), channel.side());
+        let local = channel.local();
         if let Some(stream) = self.streams.get_mut(&id) {
             stream.phase = Phase::Open(channel);
             stream.deadline = now.mono + self.config.idle_timeout;
         }
         let acting = self.acting(peer, now);
         self.at_once(|access| access.peers.saw(&acting, now.wall));
+        self.known_by(local, peer, now);
         self.event(Event::PeerConnected { peer, version, dialled: side == Side::Dialler });
         self.outbox_peer_seen(acting, now);
         if side == Side::Listener {

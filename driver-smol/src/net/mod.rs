@@ -18,6 +18,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::time::Duration;
 
 pub use bootstrap::Bootstrap;
 pub use hyperswarm::{Hyperswarm, HyperswarmConfig};
@@ -51,8 +52,42 @@ pub trait Network: Send + Sync {
     /// The next stream that somebody else opened; `None` once the network is closed.
     fn accept(&self) -> Task<Option<Incoming>>;
 
+    /// Looks at how others see us, now. Takes a second or two where nobody answers.
+    fn surroundings(&self) -> Task<Surroundings> {
+        Box::pin(std::future::ready(Surroundings::default()))
+    }
+
     /// Takes back all announcements and closes the sockets. Streams that are still open break.
     fn close(&self) -> Task<()>;
+}
+
+/// How others see us.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// Nodes of the discovery network that answered lately, as far as they are remembered.
+    pub nodes: usize,
+    /// What stands between us and them.
+    pub nat: NatKind,
+    /// Where they see us; for [`NatKind::Random`] the port is 0.
+    pub addresses: Vec<SocketAddr>,
+    /// Where we are on our own network.
+    pub local: Vec<SocketAddr>,
+    /// How long a node that answered took for one question.
+    pub round_trip: Option<Duration>,
+}
+
+/// What stands between us and the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NatKind {
+    /// Nobody has answered, or nobody is asked.
+    #[default]
+    Unknown,
+    /// Nothing: we are seen under our own address.
+    Open,
+    /// Every destination sees the same address and port: connections can be punched.
+    Consistent,
+    /// Every destination sees another port: two such sides cannot meet.
+    Random,
 }
 
 /// A stream that somebody else opened.

@@ -82,6 +82,12 @@ impl Lab {
         command
     }
 
+    /// Makes a gateway lose this many of a hundred packets, in either direction.
+    pub(crate) fn lose(&self, gateway: &str, percent: u8) {
+        let rule = format!("insert rule ip filter forward numgen random mod 100 < {percent} drop");
+        run(&["ip", "netns", "exec", &self.name(gateway), "nft", "-f", "-"], &rule).expect("nft takes the rule");
+    }
+
     fn name(&self, host: &str) -> String {
         format!("{}-{host}", self.prefix)
     }

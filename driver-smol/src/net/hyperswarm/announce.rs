@@ -85,11 +85,18 @@ impl Listener {
     }
 }
 
-/// Where records were placed.
+/// Nodes at which records were placed.
 #[derive(Default)]
-struct Placed {
+struct Nodes {
     key: BTreeSet<SocketAddrV4>,
     topic: BTreeSet<SocketAddrV4>,
+}
+
+/// Where records were placed in this round and in the one before; older ones are forgotten by the nodes themselves.
+#[derive(Default)]
+struct Placed {
+    now: Nodes,
+    before: Nodes,
 }
 
 /// Announces until `stop` is closed, then takes the records back.
@@ -136,8 +143,13 @@ async fn place(dht: &Arc<Dht>, listener: &Arc<Listener>, placed: &mut Placed) ->
         dht.query(Call::new(LOOKUP, listener.topic), listener.topic, |_| {}),
     );
     // Noted before anything is sent: what is interrupted on the way has to be taken back as well.
-    placed.key.extend(near_key.iter().take(RELAYS).map(|reply| reply.from));
-    placed.topic.extend(near_topic.iter().map(|reply| reply.from));
+    let now = Nodes {
+        key: near_key.iter().take(RELAYS).map(|reply| reply.from).collect(),
+        topic: near_topic.iter().map(|reply| reply.from).collect(),
+    };
+    if !now.key.is_empty() || !now.topic.is_empty() {
+        placed.before = std::mem::replace(&mut placed.now, now);
+    }
 
     let mut tasks = JoinSet::new();
     for reply in near_key.into_iter().take(RELAYS) {
@@ -220,8 +232,9 @@ impl Listener {
 
 /// Takes all records back.
 async fn remove(dht: &Arc<Dht>, listener: &Arc<Listener>, placed: Placed) {
-    let of_key = placed.key.into_iter().map(|node| (node, FIND_PEER, listener.target));
-    let of_topic = placed.topic.into_iter().map(|node| (node, LOOKUP, listener.topic));
+    let Placed { now, before } = placed;
+    let of_key = now.key.union(&before.key).map(|node| (*node, FIND_PEER, listener.target));
+    let of_topic = now.topic.union(&before.topic).map(|node| (*node, LOOKUP, listener.topic));
     let mut tasks = JoinSet::new();
     for (node, find, target) in of_key.chain(of_topic) {
         let (dht, listener) = (dht.clone(), listener.clone());

@@ -7,16 +7,17 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use peeroxide_dht::noise_wrap::NoiseWrapResult;
-use smol::channel::Receiver;
+use smol::channel::{Receiver, Sender};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 
 use super::armed::Wire;
 use super::rpc::Packet;
 use super::secret::{Corrupt, Opener, Sealer};
+use super::session::Question;
 use super::udx::{Broken, Udx};
-use crate::net::Stream;
 use crate::net::stream::{StreamPort, stream};
+use crate::net::{Incoming, Stream, Topic};
 
 /// Bytes that may be unacknowledged when the next message is taken.
 const WINDOW: usize = 2 * 1024 * 1024;
@@ -24,6 +25,8 @@ const WINDOW: usize = 2 * 1024 * 1024;
 const BATCH: usize = 64;
 /// How often an empty message shows that we are there; a peer that acknowledges none for long is gone.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// How long the other side may take to prove that our answer reached it.
+const PROOF: Duration = Duration::from_secs(10);
 /// How long a closing stream may take to deliver what was sent.
 const FLUSH: Duration = Duration::from_secs(5);
 /// How long the other side may take to close its direction too.
@@ -47,13 +50,30 @@ impl From<Broken> for Over {
 /// Serves a stream whose other side has this number, until it is closed or the network is.
 pub(super) fn carry(wire: Wire, remote_id: u32, keys: &NoiseWrapResult, closed: watch::Receiver<()>) -> Stream {
     let (stream, port) = stream(keys.remote_public_key);
-    let now = Instant::now();
-    let (sealer, first) = Sealer::new(keys);
-    let mut udx = Udx::new(remote_id, now);
-    udx.write(&first, now);
-    let carrier = Carrier { wire, udx, sealer, opener: Opener::new(keys), backlog: Backlog::default() };
-    tokio::spawn(carrier.run(port, closed));
+    tokio::spawn(Carrier::new(wire, remote_id, keys, None).run(port, closed));
     stream
+}
+
+/// The same for a stream that is handed over only when the other side has proven that our answer reached it.
+pub(super) fn accept(
+    wire: Wire,
+    remote_id: u32,
+    keys: &NoiseWrapResult,
+    closed: watch::Receiver<()>,
+    unproven: Unproven,
+) {
+    let (stream, port) = stream(keys.remote_public_key);
+    tokio::spawn(Carrier::new(wire, remote_id, keys, Some((unproven, stream))).run(port, closed));
+}
+
+/// A stream that somebody seems to have opened.
+pub(super) struct Unproven {
+    /// Where it goes.
+    pub(super) accepted: Sender<Incoming>,
+    /// What it came for.
+    pub(super) topic: Topic,
+    /// Ends when somebody else needs the place.
+    pub(super) place: mpsc::Receiver<Question>,
 }
 
 struct Carrier {
@@ -62,9 +82,21 @@ struct Carrier {
     sealer: Sealer,
     opener: Opener,
     backlog: Backlog,
+    unproven: Option<(Unproven, Stream)>,
+    /// When an unproven stream ends.
+    prove_until: Instant,
 }
 
 impl Carrier {
+    fn new(wire: Wire, remote_id: u32, keys: &NoiseWrapResult, unproven: Option<(Unproven, Stream)>) -> Self {
+        let now = Instant::now();
+        let (sealer, first) = Sealer::new(keys);
+        let mut udx = Udx::new(remote_id, now);
+        udx.write(&first, now);
+        let (opener, backlog) = (Opener::new(keys), Backlog::default());
+        Self { wire, udx, sealer, opener, backlog, unproven, prove_until: now + PROOF }
+    }
+
     async fn run(mut self, port: StreamPort, mut closed: watch::Receiver<()>) {
         let StreamPort { outgoing, incoming, unfinished } = port;
         let alive = tokio::select! {
@@ -101,8 +133,15 @@ impl Carrier {
         }
         loop {
             self.transmit().await;
+            if self.opener.is_proven()
+                && let Some((Unproven { accepted, topic, .. }, stream)) = self.unproven.take()
+            {
+                // Refused only when the network was closed: the stream closes with it.
+                drop(accepted.send(Incoming { stream, topics: vec![topic] }).await);
+            }
             let deadline = self.udx.poll_timeout();
             tokio::select! {
+                () = unproven(&mut self.unproven, self.prove_until) => return Err(Over),
                 packet = self.wire.packets.recv() => {
                     self.take(&packet.ok_or(Over)?, incoming)?;
                     for _ in 1..BATCH {
@@ -180,6 +219,19 @@ impl Carrier {
         while let Some(packet) = self.udx.poll_transmit(Instant::now()) {
             self.wire.socket.send_packet(&packet, self.wire.remote).await;
         }
+    }
+}
+
+/// Returns when an unproven stream has to end.
+async fn unproven(unproven: &mut Option<(Unproven, Stream)>, end: Instant) {
+    match unproven {
+        Some((Unproven { place, .. }, _)) => {
+            // Nobody answers questions about punching any more.
+            let taken = async { while place.recv().await.is_some() {} };
+            // Late or without a place: the same.
+            drop(tokio::time::timeout_at(end.into(), taken).await);
+        }
+        None => std::future::pending().await,
     }
 }
 

@@ -7,6 +7,7 @@
 mod announce;
 mod armed;
 mod carry;
+mod check;
 mod connect;
 mod dht;
 mod dial;
@@ -37,7 +38,7 @@ use self::announce::{Listener, Progress, announce};
 use self::dht::Dht;
 use self::punch::Turns;
 use self::rpc::{RpcSocket, peer};
-use super::{Dial, Incoming, NetError, Network, RemoteKey, Task, Topic};
+use super::{Dial, Incoming, NetError, Network, RemoteKey, Surroundings, Task, Topic};
 
 /// Nodes that may be asked about our NAT.
 const NAT_NODES: usize = 12;
@@ -183,6 +184,12 @@ impl Network for Hyperswarm {
     fn accept(&self) -> Task<Option<Incoming>> {
         let accepted = self.accepted.clone();
         Box::pin(async move { accepted.recv().await.ok() })
+    }
+
+    fn surroundings(&self) -> Task<Surroundings> {
+        let shared = self.shared.clone();
+        let looking = self.runtime.spawn(check::look(shared));
+        Box::pin(async move { looking.await.unwrap_or_default() })
     }
 
     fn close(&self) -> Task<()> {

@@ -18,7 +18,7 @@ const SAMPLES: usize = 4;
 /// Agreeing samples that settle the matter.
 const ENOUGH: usize = 3;
 /// A node that does not answer in this time is not waited for.
-const PATIENCE: Patience = Patience { attempts: 2, each: Duration::from_millis(600) };
+const PATIENCE: Patience = Patience { first: Duration::from_millis(300), total: Duration::from_millis(1200) };
 
 /// What is known about the NAT of a socket.
 #[derive(Clone, Debug, PartialEq, Eq)]

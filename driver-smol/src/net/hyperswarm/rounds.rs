@@ -90,7 +90,7 @@ impl<'a> Rounds<'a> {
             let farewell = HolepunchPayload { error: ERROR_ABORTED, ..self.message(false) };
             if let Some(call) = self.call(self.relays.server_sees, &farewell) {
                 // It need not be heard: the other side gives up by itself in time.
-                let once = Patience { attempts: 1, each: Duration::ZERO };
+                let once = Patience { first: Duration::ZERO, total: Duration::ZERO };
                 drop(self.socket.request(self.relays.server, call, once).await);
             }
         }

@@ -61,18 +61,21 @@ impl Call {
     }
 }
 
-/// How long to wait for an answer, and how often.
+/// How long to wait for an answer. The question is repeated after pauses that double: packets get lost, and a question
+/// that arrives twice does no harm.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
-    pub(super) attempts: u32,
-    pub(super) each: Duration,
+    /// Until it is asked again for the first time.
+    pub(super) first: Duration,
+    /// In all.
+    pub(super) total: Duration,
 }
 
 impl Patience {
     /// For questions that the next node can answer as well.
-    pub(super) const SHORT: Self = Self { attempts: 2, each: Duration::from_millis(1000) };
+    pub(super) const SHORT: Self = Self { first: Duration::from_millis(400), total: Duration::from_millis(2000) };
     /// For what only this node can do.
-    pub(super) const LONG: Self = Self { attempts: 3, each: Duration::from_millis(1500) };
+    pub(super) const LONG: Self = Self { first: Duration::from_millis(300), total: Duration::from_millis(4500) };
 }
 
 /// No usable answer came.
@@ -176,13 +179,19 @@ impl RpcSocket {
         let (answer, mut answered) = oneshot::channel();
         let slot = Slot::take(&self.pending, Waiting { from: to, answer }).ok_or(NoAnswer)?;
         let bytes = encode(to, slot.tid, call).ok_or(NoAnswer)?;
-        for _ in 0..patience.attempts {
+        let (mut left, mut pause) = (patience.total, patience.first);
+        loop {
             self.send(&bytes, to);
-            if let Ok(response) = timeout(patience.each, &mut answered).await {
+            let wait = pause.min(left);
+            if let Ok(response) = timeout(wait, &mut answered).await {
                 return response.map_err(|_| NoAnswer);
             }
+            left -= wait;
+            pause *= 2;
+            if left.is_zero() {
+                return Err(NoAnswer);
+            }
         }
-        Err(NoAnswer)
     }
 
     /// Sends a request on its way under somebody else's number; the answer goes to them.

@@ -57,6 +57,12 @@ impl Opener {
         Self { key: keys.rx, expected: stream_id(keys, !keys.is_initiator), pull: None, buffer: Vec::new() }
     }
 
+    /// Whether the other side has shown that our part of this very handshake reached it. That it has the keys shows
+    /// with the first message.
+    pub(super) fn is_proven(&self) -> bool {
+        self.pull.is_some()
+    }
+
     /// Takes bytes as they come, and gives the messages they complete.
     pub(super) fn open(&mut self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, Corrupt> {
         self.buffer.extend_from_slice(bytes);

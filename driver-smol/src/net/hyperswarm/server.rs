@@ -2,9 +2,11 @@
 //!
 //! A client sends one and the same handshake through several relays at once. It is one handshake: the first makes a
 //! session, all get the same answer. The streams are there before the answer leaves, so the first packet finds one.
-//! Sessions are bounded, in all and for each host, because anybody can start one.
+//!
+//! Anybody can start a session, so those that have not come to a proven stream are bounded, in all and for each host. A
+//! new one takes the place of the oldest: an honest client needs its place for a moment only, a flood cannot hold any.
 
-use std::collections::HashMap;
+use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,23 +26,23 @@ use tokio::time::Instant;
 
 use super::announce::Listener;
 use super::armed::{Armed, Wire};
-use super::carry::carry;
+use super::carry::{Unproven, accept};
 use super::nat::sample;
 use super::punch::Puncher;
 use super::rpc::{Arrival, Call, RpcSocket, address};
 use super::session::{Question, Session};
 use super::{NAT_NODES, Shared};
-use crate::net::Incoming;
 
-/// Sessions that may be open at the same time, in all and for clients on one host.
+/// Sessions without a proven stream that may be open at the same time, in all and for clients on one host.
 const MAX_SESSIONS: usize = 128;
-const MAX_PER_HOST: usize = 16;
-/// How long the answer to a handshake is kept, to be given again.
+const MAX_PER_HOST: usize = 32;
+/// Answers that are kept, and for how long, to be given again.
+const MAX_ANSWERS: usize = 256;
 const KEEP_ANSWER: Duration = Duration::from_secs(15);
 
 /// Answers what arrives on the main socket until the network is closed.
 pub(super) async fn serve(shared: Arc<Shared>, mut arrivals: mpsc::Receiver<Arrival>) {
-    let mut server = Server { shared, answers: HashMap::new(), sessions: HashMap::new() };
+    let mut server = Server { shared, sessions: VecDeque::new() };
     while let Some(arrival) = arrivals.recv().await {
         if let Arrival::Request(from, request) = arrival {
             server.request(from, request).await;
@@ -50,28 +52,30 @@ pub(super) async fn serve(shared: Arc<Shared>, mut arrivals: mpsc::Receiver<Arri
 
 struct Server {
     shared: Arc<Shared>,
-    /// Answers given, by the hash of the handshake.
-    answers: HashMap<[u8; 32], Answer>,
-    sessions: HashMap<u64, Running>,
-}
-
-struct Answer {
-    /// `None` if the handshake is refused.
-    noise: Option<Vec<u8>>,
-    /// Where to answer from; the main socket if there is none.
-    socket: Option<Arc<RpcSocket>>,
-    until: Instant,
+    /// The oldest first.
+    sessions: VecDeque<Running>,
 }
 
 struct Running {
-    questions: mpsc::Sender<Question>,
+    id: u64,
+    /// The hash of the handshake.
+    key: [u8; 32],
+    /// Our answer to it.
+    noise: Vec<u8>,
+    /// Where to answer from; the main socket if there is none.
+    socket: Option<Arc<RpcSocket>>,
     client: Ipv4Addr,
+    /// Closed by the other end when there is a proven stream, or none will come. Dropping it ends the session.
+    questions: mpsc::Sender<Question>,
+    until: Instant,
 }
 
 /// A handshake as it came.
 struct Handshake {
     listener: Arc<Listener>,
     noise: Vec<u8>,
+    /// Its hash.
+    key: [u8; 32],
     client: SocketAddrV4,
     /// The address under which the sender of the request sees us.
     own: Option<SocketAddrV4>,
@@ -89,7 +93,7 @@ impl Server {
             PEER_HOLEPUNCH => {
                 let message = request.value.as_deref().and_then(|v| decode_holepunch_msg_from_bytes(v).ok());
                 if let Some(message) = message
-                    && let Some(session) = self.sessions.get(&message.id)
+                    && let Some(session) = self.sessions.iter().find(|session| session.id == message.id)
                     && let Some(question) = question(from, request.tid, message)
                 {
                     // A session that is flooded may lose some of it, like any packet.
@@ -124,16 +128,16 @@ impl Server {
             _ => return,
         };
         let key = hash(&noise);
-        self.clean_up();
-        if !self.answers.contains_key(&key) {
-            if self.is_full(client) {
+        self.sessions.retain(|session| session.until > Instant::now());
+        if self.sessions.iter().all(|session| session.key != key) {
+            let handshake = Handshake { listener, noise, key, client, own: address(&request.to), direct };
+            let Some(session) = self.open(handshake).await else {
                 return;
-            }
-            let handshake = Handshake { listener, noise, client, own: address(&request.to), direct };
-            let answer = self.open(handshake).await.unwrap_or(Answer { noise: None, socket: None, until: soon() });
-            self.answers.insert(key, answer);
+            };
+            self.make_room(*client.ip());
+            self.sessions.push_back(session);
         }
-        let Some(Answer { noise: Some(noise), socket, .. }) = self.answers.get(&key) else {
+        let Some(Running { noise, socket, .. }) = self.sessions.iter().find(|session| session.key == key) else {
             return;
         };
         let peer_address = peer_address.filter(|_| !direct);
@@ -150,21 +154,26 @@ impl Server {
         }
     }
 
-    fn clean_up(&mut self) {
-        let now = Instant::now();
-        self.answers.retain(|_, answer| answer.until > now);
-        self.sessions.retain(|_, session| !session.questions.is_closed());
+    /// Ends the oldest sessions where one more would be too many.
+    fn make_room(&mut self, client: Ipv4Addr) {
+        let half_open = |session: &Running| !session.questions.is_closed();
+        let of_client = |session: &Running| half_open(session) && session.client == client;
+        self.limit(MAX_PER_HOST, of_client);
+        self.limit(MAX_SESSIONS, half_open);
+        self.limit(MAX_ANSWERS, |_| true);
     }
 
-    fn is_full(&self, client: SocketAddrV4) -> bool {
-        let same_host = self.sessions.values().filter(|session| session.client == *client.ip()).count();
-        // Refused handshakes count as well: each costs a key exchange.
-        self.sessions.len() >= MAX_SESSIONS || self.answers.len() >= 4 * MAX_SESSIONS || same_host >= MAX_PER_HOST
+    fn limit(&mut self, most: usize, counts: impl Fn(&Running) -> bool) {
+        if self.sessions.iter().filter(|session| counts(session)).count() >= most
+            && let Some(oldest) = self.sessions.iter().position(counts)
+        {
+            drop(self.sessions.remove(oldest));
+        }
     }
 
     /// Opens a session for a handshake that was not seen before.
-    async fn open(&mut self, handshake: Handshake) -> Option<Answer> {
-        let Handshake { listener, noise, client, own, direct } = handshake;
+    async fn open(&self, handshake: Handshake) -> Option<Running> {
+        let Handshake { listener, noise, key, client, own, direct } = handshake;
         let keys = Keypair { public_key: listener.keys.public_key, secret_key: listener.keys.secret_key };
         let mut exchange = NoiseWrap::new_responder(keys);
         let theirs = exchange.recv(&noise).ok()?;
@@ -172,33 +181,31 @@ impl Server {
             return None;
         }
         let remote_id = u32::try_from(theirs.udx.as_ref()?.id).ok()?;
-        let host = self.shared.host;
-        let (socket, arrived) = RpcSocket::bind(host).await.ok()?;
         // Numbers that cannot be guessed: whoever knows one could put packets into the stream.
         let (id, local_id) = (u64::from(rand::random::<u32>()), rand::random());
-        let ours = self.payload(&listener, id, local_id);
-        let reply = exchange.send(&ours).ok()?;
-        let keys = exchange.finalize().ok()?;
+        let reply = exchange.send(&self.payload(&listener, id, local_id)).ok()?;
+        let door = Door { shared: self.shared.clone(), listener, keys: exchange.finalize().ok()?, remote_id };
+        let (questions, asked) = mpsc::channel(16);
+        let main = &self.shared.dht.socket;
+        let until = Instant::now() + KEEP_ANSWER;
+        let running = Running { id, key, noise: reply, socket: None, client: *client.ip(), questions, until };
 
         if theirs.firewall == FIREWALL_OPEN && !direct {
             // It waits for us to connect.
-            let wire = Wire::new(local_id, self.shared.dht.socket.clone(), client);
-            deliver(&self.shared, &listener, wire, remote_id, &keys).await;
-            return Some(Answer { noise: Some(reply), socket: None, until: soon() });
+            door.deliver(Wire::new(local_id, main.clone(), client), asked);
+            return Some(running);
         }
 
+        let (socket, arrived) = RpcSocket::bind(self.shared.host).await.ok()?;
         let mut armed = Armed::new(local_id);
-        armed.arm(self.shared.dht.socket.clone());
+        armed.arm(main.clone());
         armed.arm(socket.clone());
         let nat = sample(&socket, self.shared.dht.known(NAT_NODES));
-        let puncher = Puncher::new(host, socket.clone(), arrived, nat);
-        let (questions, asked) = mpsc::channel(16);
-        let session = Session::new(self.shared.clone(), listener, keys, remote_id, armed, puncher);
-        tokio::spawn(session.run(asked));
-        self.sessions.insert(id, Running { questions, client: *client.ip() });
+        let puncher = Puncher::new(self.shared.host, socket.clone(), arrived, nat);
+        tokio::spawn(Session::new(door, armed, puncher).run(asked));
         // A client on our own network is told the address of the main socket, which it may reach straight away.
         let same_network = direct || own.is_some_and(|own| own.ip() == client.ip());
-        Some(Answer { noise: Some(reply), socket: (!same_network).then_some(socket), until: soon() })
+        Some(Running { socket: (!same_network).then_some(socket), ..running })
     }
 
     fn payload(&self, listener: &Listener, session: u64, stream: u32) -> NoisePayload {
@@ -219,19 +226,30 @@ impl Server {
     }
 }
 
-fn soon() -> Instant {
-    Instant::now() + KEEP_ANSWER
-}
-
 /// A holepunch message that a relay passed on to us.
 pub(super) fn question(relay: SocketAddrV4, tid: u16, message: HolepunchMessage) -> Option<Question> {
     let client = address(message.peer_address.as_ref()?)?;
     (message.mode == MODE_FROM_RELAY).then_some(Question { relay, tid, client, payload: message.payload })
 }
 
-/// Hands a stream that is connected to whoever accepts.
-pub(super) async fn deliver(shared: &Shared, listener: &Listener, wire: Wire, remote_id: u32, keys: &NoiseWrapResult) {
-    let stream = carry(wire, remote_id, keys, shared.closed.subscribe());
-    // Refused only when the network was closed: the stream closes with it.
-    drop(shared.accepted.send(Incoming { stream, topics: vec![listener.topic] }).await);
+/// What a session needs to hand its stream to whoever accepts.
+pub(super) struct Door {
+    pub(super) shared: Arc<Shared>,
+    pub(super) listener: Arc<Listener>,
+    pub(super) keys: NoiseWrapResult,
+    /// The number of the client's stream.
+    remote_id: u32,
 }
+
+impl Door {
+    /// Hands the stream on this wire over as soon as the client has proven that our answer reached it. Until then it
+    /// ends with the session's place.
+    pub(super) fn deliver(self, wire: Wire, place: mpsc::Receiver<Question>) {
+        let Self { shared, listener, keys, remote_id } = self;
+        let unproven = Unproven { accepted: shared.accepted.clone(), topic: listener.topic, place };
+        accept(wire, remote_id, &keys, shared.closed.subscribe(), unproven);
+    }
+}
+
+#[cfg(test)]
+mod tests;

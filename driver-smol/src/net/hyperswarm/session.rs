@@ -4,24 +4,20 @@
 
 use std::collections::HashSet;
 use std::net::SocketAddrV4;
-use std::sync::Arc;
 use std::time::Duration;
 
 use peeroxide_dht::hyperdht_messages::{
     ERROR_ABORTED, ERROR_NONE, ERROR_TRY_LATER, FIREWALL_UNKNOWN, HolepunchMessage, HolepunchPayload, MODE_FROM_SERVER,
     PEER_HOLEPUNCH, decode_holepunch_msg_from_bytes, encode_holepunch_msg_to_bytes,
 };
-use peeroxide_dht::noise_wrap::NoiseWrapResult;
 use peeroxide_dht::secure_payload::SecurePayload;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use super::Shared;
-use super::announce::Listener;
 use super::armed::Armed;
 use super::punch::{Event, Puncher, Start};
 use super::rpc::{Call, address, peer};
-use super::server::{deliver, question};
+use super::server::{Door, question};
 
 /// How long a client may take until it punches.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -51,12 +47,8 @@ struct Asked {
 
 /// The state of one handshake.
 pub(super) struct Session {
-    shared: Arc<Shared>,
-    listener: Arc<Listener>,
-    keys: NoiseWrapResult,
+    door: Door,
     payload: SecurePayload,
-    /// The number of the client's stream.
-    remote_id: u32,
     armed: Armed,
     puncher: Puncher,
     round: u64,
@@ -67,42 +59,26 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        listener: Arc<Listener>,
-        keys: NoiseWrapResult,
-        remote_id: u32,
-        armed: Armed,
-        puncher: Puncher,
-    ) -> Self {
-        let payload = SecurePayload::new(keys.holepunch_secret);
+    pub(super) fn new(door: Door, armed: Armed, puncher: Puncher) -> Self {
+        let payload = SecurePayload::new(door.keys.holepunch_secret);
         let armed_sockets = HashSet::from([0]);
         let deadline = Instant::now() + PATIENCE;
-        Self {
-            shared,
-            listener,
-            keys,
-            payload,
-            remote_id,
-            armed,
-            puncher,
-            round: 0,
-            waiting: Vec::new(),
-            armed_sockets,
-            deadline,
-        }
+        Self { door, payload, armed, puncher, round: 0, waiting: Vec::new(), armed_sockets, deadline }
     }
 
-    /// Goes on until the client is connected or time is up.
+    /// Goes on until the client is connected, time is up, or the place is taken away (the channel's other end is).
     pub(super) async fn run(mut self, mut questions: mpsc::Receiver<Question>) {
         loop {
             let goes_on = tokio::select! {
                 first = self.armed.opened() => {
-                    let wire = self.armed.settle(first);
-                    deliver(&self.shared, &self.listener, wire, self.remote_id, &self.keys).await;
+                    self.door.deliver(self.armed.settle(first), questions);
                     return;
                 }
-                Some(question) = questions.recv() => self.hear(question).await,
+                question = questions.recv() => match question {
+                    Some(question) => self.hear(question).await,
+                    // Our place went to another session.
+                    None => return,
+                },
                 event = self.puncher.next() => self.happened(event).await,
                 () = sleep_until(self.deadline) => return,
             };
@@ -152,7 +128,7 @@ impl Session {
         }
         // Whoever can read what we sent to this address through our own relay is there.
         let token = self.payload.token(&question.client.ip().to_string());
-        let echoed = self.listener.is_relay(question.relay) && said.remote_token == Some(token);
+        let echoed = self.door.listener.is_relay(question.relay) && said.remote_token == Some(token);
         if said.round >= self.round {
             self.round = said.round;
             let verified = echoed.then(|| *question.client.ip());
@@ -180,7 +156,7 @@ impl Session {
             socket.probe(question.client);
         }
         if self.puncher.remote.punching {
-            let error = match self.puncher.start(&self.shared.turns, AFTER_FAST_OPEN).await {
+            let error = match self.puncher.start(&self.door.shared.turns, AFTER_FAST_OPEN).await {
                 Ok(Start::Punching) => ERROR_NONE,
                 Ok(Start::Busy) => ERROR_TRY_LATER,
                 Ok(Start::NoWay) | Err(_) => ERROR_ABORTED,
@@ -201,7 +177,7 @@ impl Session {
             punching: self.puncher.is_punching(),
             addresses: Some(nat.addresses.iter().copied().map(peer).collect()),
             remote_address: None,
-            token: self.listener.is_relay(question.relay).then_some(token),
+            token: self.door.listener.is_relay(question.relay).then_some(token),
             remote_token: said.token,
         };
         self.send(&question, &answer);
@@ -246,6 +222,10 @@ impl Session {
         let Ok(value) = encode_holepunch_msg_to_bytes(&message) else {
             return;
         };
-        socket.relay(question.relay, question.tid, Call::new(PEER_HOLEPUNCH, self.listener.target).with_value(value));
+        socket.relay(
+            question.relay,
+            question.tid,
+            Call::new(PEER_HOLEPUNCH, self.door.listener.target).with_value(value),
+        );
     }
 }

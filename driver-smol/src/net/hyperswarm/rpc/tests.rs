@@ -40,7 +40,7 @@ fn a_question_is_repeated_under_the_same_number_and_then_given_up() {
     run(async {
         let (asker, _asked, _) = socket().await;
         let (_silent, mut arrived, there) = socket().await;
-        let patience = Patience { attempts: 3, each: Duration::from_millis(20) };
+        let patience = Patience { first: Duration::from_millis(20), total: Duration::from_millis(100) };
         assert_eq!(asker.request(there, Call::PING, patience).await.err(), Some(NoAnswer));
         let mut numbers = Vec::new();
         while let Ok(Arrival::Request(_, request)) = arrived.try_recv() {

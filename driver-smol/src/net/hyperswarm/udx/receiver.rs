@@ -6,6 +6,8 @@ use super::packet::{MAX_RANGES, extend};
 
 /// Bytes that the other side may send ahead of what is used.
 pub(crate) const RECEIVE_WINDOW: usize = 4 * 1024 * 1024;
+/// More packets than these for one acknowledgement are many.
+const MANY: u32 = 3;
 /// Packets that may wait for one before them.
 const MAX_EARLY: usize = 8192;
 
@@ -20,7 +22,10 @@ pub(super) struct Receiver {
     unused: usize,
     ended: bool,
     ack_due: bool,
-    sack_due: bool,
+    /// Times that the gaps are to be told.
+    sacks_due: u32,
+    /// Packets since an acknowledgement was sent.
+    unanswered: u32,
 }
 
 impl Receiver {
@@ -49,12 +54,14 @@ impl Receiver {
     pub(super) fn arrived(&mut self, seq: u32, payload: &[u8], end: bool, bytes: &mut Vec<u8>) {
         let Some(seq) = extend(self.expected, seq) else { return };
         self.ack_due = true;
+        self.unanswered += 1;
         if seq < self.expected || self.ended {
             return;
         }
         if seq > self.expected {
             self.keep(seq, payload, end);
-            self.sack_due = true;
+            // Acknowledgements get lost as well, and where there are gaps they are likely to. One for many is worth two.
+            self.sacks_due = if self.unanswered > MANY { 2 } else { 1 };
             return;
         }
         // A sender that keeps to the window never gets here; a packet may be under way when the window closes.
@@ -95,18 +102,21 @@ impl Receiver {
     /// An acknowledgement was sent with something else.
     pub(super) fn acknowledged(&mut self) {
         self.ack_due = false;
+        self.unanswered = 0;
     }
 
     pub(super) fn take_ack(&mut self) -> bool {
+        self.unanswered = 0;
         std::mem::take(&mut self.ack_due)
     }
 
     /// The ranges that arrived before their turn, if they are to be told.
     pub(super) fn take_sack(&mut self) -> Option<Vec<(u32, u32)>> {
-        if !std::mem::take(&mut self.sack_due) || self.early.is_empty() {
+        if self.sacks_due == 0 || self.early.is_empty() {
             return None;
         }
-        self.ack_due = false;
+        self.sacks_due -= 1;
+        self.acknowledged();
         let mut ranges: Vec<(u32, u32)> = Vec::new();
         for seq in self.early.keys().map(|seq| *seq as u32) {
             let full = ranges.len() == MAX_RANGES;

@@ -1,8 +1,9 @@
 //! The sending half of a stream: what is under way, what was lost, and how much may be under way at once.
 //!
 //! A packet counts as lost when one that was sent clearly later has arrived (as in RACK). When nothing comes back, the
-//! last packet is sent once more after two round trips, and only then everything after a timeout. The window grows as in
-//! TCP: doubled each round trip in the beginning, by a packet later, and shrinks by a third when something is lost.
+//! first and the last packet under way are sent once more, after pauses that double (as in QUIC); that costs the window
+//! nothing until it has been in vain a few times. The window grows as in TCP: doubled each round trip in the beginning,
+//! by a packet later, and shrinks by a third when something is lost.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -12,17 +13,22 @@ use super::packet::{DATA, END, PAYLOAD, extend, ranges};
 
 /// Packets that may be under way in the beginning, at least, and at most.
 const FIRST_WINDOW: f64 = 16.0;
-const LEAST_WINDOW: f64 = 4.0;
+const LEAST_WINDOW: f64 = 8.0;
 const LARGEST_WINDOW: f64 = 4096.0;
+/// Packets that may have arrived after a missing one, at least: an acknowledgement has room for a few gaps only.
+const AHEAD: usize = 96;
 /// What is left of the window after a loss.
 const SHRINK: f64 = 0.7;
 /// Packets that arrived after one that did not, until that one counts as lost.
 const REORDERED: u64 = 3;
-/// Timeouts: before the first measurement, the shortest and the longest, and what a probe waits beyond two round trips.
-const FIRST_TIMEOUT: Duration = Duration::from_millis(500);
-const LEAST_TIMEOUT: Duration = Duration::from_millis(200);
-const LARGEST_TIMEOUT: Duration = Duration::from_secs(8);
-const PROBE_DELAY: Duration = Duration::from_millis(15);
+/// Pauses: before the first measurement, what a measured one has to spare, and the longest.
+const FIRST_TIMEOUT: Duration = Duration::from_millis(300);
+const SPARE: Duration = Duration::from_millis(10);
+const LARGEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pauses in vain that mean that the line is down or full.
+const IN_VAIN: u32 = 3;
+/// The shortest span between sending two packets that tells that the first one was overtaken.
+const REORDERING: Duration = Duration::from_millis(1);
 /// The stream is given up when nothing was acknowledged for so long.
 const SILENCE: Duration = Duration::from_secs(45);
 
@@ -59,9 +65,13 @@ pub(super) struct Sender {
     round_trip: Option<(Duration, Duration)>,
     /// When the latest packet was sent that has arrived.
     newest: Option<Instant>,
-    /// Timeouts since something was acknowledged; the first one is the probe.
+    /// The same, if it tells the round trip.
+    sample: Option<Instant>,
+    /// Pauses since something was acknowledged.
     timeouts: u32,
     deadline: Option<Instant>,
+    /// Packets that may be sent again although the window is full.
+    probes: u32,
     progress: Instant,
 }
 
@@ -84,8 +94,10 @@ impl Sender {
             recovery: 0,
             round_trip: None,
             newest: None,
+            sample: None,
             timeouts: 0,
             deadline: None,
+            probes: 0,
             progress: now,
         }
     }
@@ -123,13 +135,15 @@ impl Sender {
     /// The next packet that may be sent: its number, flags and payload.
     pub(super) fn next(&mut self, now: Instant) -> Option<(u32, u8, &[u8])> {
         let under_way = self.flight.len() - self.sacked - self.lost.len();
-        if under_way as f64 >= self.window {
-            return None;
-        }
-        let seq = match self.lost.pop_first() {
-            Some(seq) => seq,
-            None => self.next_new(now)?,
+        let room = (under_way as f64) < self.window;
+        let seq = match self.lost.first() {
+            Some(seq) if room || self.probes > 0 => *seq,
+            None if room && self.sacked < AHEAD.max(self.window as usize * 4) => self.next_new(now)?,
+            _ => return None,
         };
+        if self.lost.remove(&seq) {
+            self.probes = self.probes.saturating_sub(1);
+        }
         if self.deadline.is_none() {
             self.deadline = Some(now + self.timeout_span());
         }
@@ -169,21 +183,23 @@ impl Sender {
                 self.sacked -= 1;
             } else {
                 arrived += 1;
-                self.measure(sent.at, sent.again, now);
+                self.note(sent.at, sent.again);
             }
         }
         self.acked = ack;
-        arrived += self.selectively(sack, now);
+        arrived += self.selectively(sack);
+        self.measure(now);
         if arrived > 0 {
             self.progress = now;
             self.timeouts = 0;
+            self.probes = 0;
             self.grow(arrived);
             self.find_lost(now);
             self.deadline = (!self.flight.is_empty()).then(|| now + self.timeout_span());
         }
     }
 
-    fn selectively(&mut self, sack: &[u8], now: Instant) -> usize {
+    fn selectively(&mut self, sack: &[u8]) -> usize {
         let mut arrived = 0;
         for (start, end) in ranges(sack) {
             let (Some(start), Some(end)) = (extend(self.acked, start), extend(self.acked, end)) else { continue };
@@ -199,18 +215,24 @@ impl Sender {
                 if let Some(sent) = self.flight.get_mut(&seq) {
                     sent.sacked = true;
                     let (at, again) = (sent.at, sent.again);
-                    self.measure(at, again, now);
+                    self.note(at, again);
                 }
             }
         }
         arrived
     }
 
-    fn measure(&mut self, sent: Instant, again: bool, now: Instant) {
-        self.newest = self.newest.max(Some(sent));
-        if again {
-            return;
+    /// Notes a packet that has arrived.
+    fn note(&mut self, sent: Instant, again: bool) {
+        if self.newest.is_none_or(|newest| newest <= sent) {
+            self.newest = Some(sent);
+            self.sample = (!again).then_some(sent);
         }
+    }
+
+    /// Takes the time of the latest packet that has arrived. Of the others the acknowledgement may have been lost.
+    fn measure(&mut self, now: Instant) {
+        let Some(sent) = self.sample.take() else { return };
         let sample = now.saturating_duration_since(sent);
         self.round_trip = Some(match self.round_trip {
             None => (sample, sample / 2),
@@ -227,7 +249,7 @@ impl Sender {
     fn find_lost(&mut self, now: Instant) {
         let Some(newest) = self.newest else { return };
         let Some(highest) = self.flight.iter().rev().find(|(_, sent)| sent.sacked).map(|(seq, _)| *seq) else { return };
-        let reordering = self.round_trip.map_or(LEAST_TIMEOUT, |(mean, _)| mean / 4).max(Duration::from_millis(1));
+        let reordering = self.round_trip.map_or(REORDERING, |(mean, _)| mean / 4).max(REORDERING);
         let missing = self.flight.range(..highest).filter(|(seq, sent)| {
             let skipped = !sent.again && **seq + REORDERED <= highest;
             !sent.sacked && (skipped || sent.at + reordering < newest)
@@ -259,14 +281,8 @@ impl Sender {
     }
 
     fn timeout_span(&self) -> Duration {
-        let Some((mean, deviation)) = self.round_trip else {
-            return (FIRST_TIMEOUT * 2_u32.pow(self.timeouts.min(5))).min(LARGEST_TIMEOUT);
-        };
-        if self.timeouts == 0 {
-            return mean * 2 + PROBE_DELAY;
-        }
-        let span = (mean + deviation * 4).max(LEAST_TIMEOUT);
-        (span * 2_u32.pow((self.timeouts - 1).min(6))).min(LARGEST_TIMEOUT)
+        let span = self.round_trip.map_or(FIRST_TIMEOUT, |(mean, deviation)| mean + deviation * 4 + SPARE);
+        (span * 2_u32.pow(self.timeouts.min(9))).min(LARGEST_TIMEOUT)
     }
 
     pub(super) fn timeout(&mut self, now: Instant) -> Result<(), Broken> {
@@ -276,23 +292,22 @@ impl Sender {
         if now.saturating_duration_since(self.progress) >= SILENCE {
             return Err(Broken::Silent);
         }
-        let probing = self.timeouts == 0 && self.round_trip.is_some();
         self.timeouts += 1;
-        let missing: Vec<u64> = self.flight.iter().filter(|(_, sent)| !sent.sacked).map(|(seq, _)| *seq).collect();
-        if probing {
-            // The last one: its acknowledgement tells what else is missing.
-            if let Some(last) = missing.last() {
-                self.lose(*last, now);
-            }
-            self.window = self.window.max((self.flight.len() - self.sacked) as f64);
-        } else {
-            for seq in missing {
-                self.lose(seq, now);
-            }
+        let first = self.flight.iter().find(|(_, sent)| !sent.sacked).map(|(seq, _)| *seq);
+        let last = self.flight.iter().rev().find(|(_, sent)| !sent.sacked).map(|(seq, _)| *seq);
+        for seq in first.into_iter().chain(last) {
+            self.lose(seq, now);
+        }
+        if self.timeouts == IN_VAIN {
             self.threshold = (self.window * SHRINK).max(LEAST_WINDOW);
             self.window = LEAST_WINDOW;
             self.recovery = self.next;
+            let missing: Vec<u64> = self.flight.iter().filter(|(_, sent)| !sent.sacked).map(|(seq, _)| *seq).collect();
+            for seq in missing {
+                self.lose(seq, now);
+            }
         }
+        self.probes = 2;
         self.deadline = (!self.flight.is_empty()).then(|| now + self.timeout_span());
         Ok(())
     }

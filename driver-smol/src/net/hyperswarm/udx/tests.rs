@@ -234,3 +234,19 @@ fn numbers_go_on_after_four_billion() {
     assert_eq!(extend(before + 5, u32::MAX), Some(before + 1));
     assert_eq!(extend(0, u32::MAX), None);
 }
+
+#[test]
+fn a_line_that_loses_a_fifth_still_carries_something() {
+    for delay in [1, 20] {
+        let line = Line { lost: 20, delay: Duration::from_millis(delay), ..GOOD };
+        let mut world = World::new(7, line);
+        let (began, bytes) = (world.now, pattern(1_400_000));
+        world.sides[0].udx.write(&bytes, began);
+        assert!(world.run(Duration::from_secs(600), |world| world.sides[1].got.len() == bytes.len()));
+        let (took, packets) = (world.now - began, world.packets);
+        println!("delay {delay} ms: {took:?}, {packets} packets");
+        // Each 8 packets take a round trip, and a little more.
+        assert!(took < Duration::from_millis(2 * delay) * (1_400_000 / 1180 / 8) * 2, "{took:?} with {delay} ms");
+        assert!(packets < 5 * 1_400_000 / 1180, "{packets} packets");
+    }
+}

@@ -1,0 +1,218 @@
+//! Each setting by its name: read from the file and from the environment, shown, changed, and in force.
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use std::fs;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use support::conversation::{claim, invite};
+use support::home::Home;
+use support::node::{Daemon, Dht};
+use support::program::{Outcome, Place, run};
+
+const INVALID: i32 = 3;
+const RATE_LIMITED: i32 = 4;
+const LIMIT: Duration = Duration::from_secs(60);
+/// A key of somebody else.
+const KEY: &str = "MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
+
+/// Every setting in the file: a value that it takes, and one that it does not.
+const SETTINGS: [(&str, &str, &str); 22] = [
+    ("uiPort", "7335", "70000"),
+    ("discoveryTrust", "semi-trusted", "full"),
+    ("autoAccept", "true", "yes"),
+    ("keyRotationGraceHours", "48", "169"),
+    ("maxPayloadSize", "1000", "1048577"),
+    ("rateLimit.injects.maxPerMinute", "1", "0"),
+    ("rateLimit.injects.maxPerHour", "2", "many"),
+    ("rateLimit.claims.maxPerMinute", "1", "0"),
+    ("rateLimit.claims.maxPerHour", "2", "-1"),
+    ("rateLimit.logs.maxPerMinute", "1", "0"),
+    ("rateLimit.logs.maxPerHour", "2", "0"),
+    ("rateLimit.invalid.maxPerMinute", "1", "0"),
+    ("rateLimit.invalid.maxPerHour", "2", "0"),
+    ("ephemeralTtl", "30m", "soon"),
+    ("bind", "127.0.0.1", "eth0"),
+    ("bootstrap", r#"["127.0.0.1:49737"]"#, r#"["nowhere"]"#),
+    ("gateway", r#"{"enabled":true,"session":"public","capabilities":["inject.limited"]}"#, r#"{"enabled":true}"#),
+    ("gateway.enabled", "false", "perhaps"),
+    ("gateway.session", "front-door", "*"),
+    ("sessions.main.command", r#"["cat"]"#, "[]"),
+    ("sessions.main.timeout", "60s", "soon"),
+    ("sessions.main.maxAnswerBytes", "1000", "0"),
+];
+
+/// Every variable, its setting, a value that it takes, and one that it does not.
+const VARIABLES: [(&str, &str, &str, &str); 5] = [
+    ("WOPR_P2P_AUTO_ACCEPT", "autoAccept", "true", "yes"),
+    ("WOPR_P2P_DISCOVERY_TRUST", "discoveryTrust", "semi-trusted", "full"),
+    ("WOPR_P2P_MAX_PAYLOAD", "maxPayloadSize", "2000", "2000000"),
+    ("WOPR_P2P_KEY_GRACE_HOURS", "keyRotationGraceHours", "2", "a day"),
+    ("WOPR_P2P_BOOTSTRAP", "bootstrap", "127.0.0.1:1", "nowhere"),
+];
+
+fn config(home: &Home, args: &[&str]) -> Outcome {
+    with_variables(home, &[], &[&["config"], args].concat())
+}
+
+fn with_variables(home: &Home, variables: &[(&str, &str)], args: &[&str]) -> Outcome {
+    let mut command = home.command();
+    command.env_remove("WOPR_P2P_BOOTSTRAP").args(args).envs(variables.iter().copied());
+    run(command, "", LIMIT)
+}
+
+fn set(home: &Home, key: &str, value: &str) {
+    config(home, &["set", key, value]).ok();
+}
+
+fn as_json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| text.into())
+}
+
+#[test]
+fn every_setting_is_shown_changed_checked_and_taken_out() {
+    let alice = Home::new("alice", &Place::here(), &[]);
+    let path = alice.folder().join("config.json");
+    assert_eq!(config(&alice, &["path"]).ok().stdout.trim_end(), path.display().to_string());
+    for (key, good, bad) in SETTINGS {
+        let before = config(&alice, &["get", key, "--json"]);
+        config(&alice, &["set", key, bad]).refused(INVALID, &[key.rsplit('.').next().unwrap_or(key)]);
+        set(&alice, key, good);
+        let now = config(&alice, &["get", &format!("plugins.data.p2p.{key}"), "--json"]).ok().json();
+        assert_eq!((&now["key"], &now["value"], &now["source"]), (&key.into(), &as_json(good), &"config.json".into()));
+        assert_ne!(before.stdout, config(&alice, &["get", key, "--json"]).stdout, "{key}");
+    }
+    let written: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    assert_eq!(written["plugins"]["data"]["p2p"]["rateLimit"]["logs"]["maxPerHour"], 2);
+    alice.p2p(&["status"]).ok();
+    for key in ["uiPort", "rateLimit.logs.maxPerHour", "rateLimit.logs.maxPerMinute"] {
+        set(&alice, key, "null");
+        assert_eq!(config(&alice, &["get", key, "--json"]).ok().json()["source"], "default");
+    }
+    config(&alice, &["set", "maxPayload", "1000"]).refused(INVALID, &["maxPayload", "maxPayloadSize"]);
+    config(&alice, &["get", "maxPayload"]).refused(INVALID, &["maxPayload", "config get"]);
+}
+
+#[test]
+fn every_variable_comes_before_the_file_and_is_checked() {
+    let alice = Home::new("alice", &Place::here(), &[]);
+    for (name, key, good, bad) in VARIABLES {
+        let found = with_variables(&alice, &[(name, good)], &["config", "get", key, "--json"]).ok().json();
+        let value = if key == "bootstrap" { json!([good]) } else { as_json(good) };
+        assert_eq!((&found["value"], &found["source"]), (&value, &name.into()));
+        with_variables(&alice, &[(name, bad)], &["p2p", "status"]).refused(INVALID, &[name]);
+    }
+}
+
+#[test]
+fn two_changes_at_once_are_both_kept() {
+    let alice = Home::new("alice", &Place::here(), &[]);
+    std::thread::scope(|scope| {
+        for key in ["uiPort", "keyRotationGraceHours", "maxPayloadSize"] {
+            let alice = &alice;
+            scope.spawn(move || set(alice, key, "100"));
+        }
+    });
+    for key in ["uiPort", "keyRotationGraceHours", "maxPayloadSize"] {
+        assert_eq!(config(&alice, &["get", key]).ok().stdout, "100\n");
+    }
+}
+
+/// `WOPR_HOME`, `keyRotationGraceHours` and `WOPR_P2P_KEY_GRACE_HOURS`.
+#[test]
+fn the_grace_period_is_the_one_that_is_set() {
+    let alice = Home::new("alice", &Place::here(), &[]);
+    let grace = |variables: &[(&str, &str)]| {
+        let rotated = with_variables(&alice, variables, &["p2p", "rotate", "--reason", "scheduled", "--json"]).ok();
+        let until = Duration::from_millis(rotated.json()["graceUntil"].as_u64().unwrap());
+        let hours = (until - SystemTime::now().duration_since(UNIX_EPOCH).unwrap()).as_secs_f64() / 3600.0;
+        assert!(hours <= hours.ceil() && hours.ceil() - hours < 0.1, "{hours}");
+        hours.ceil() as u64
+    };
+    assert_eq!(grace(&[]), 24);
+    set(&alice, "keyRotationGraceHours", "3");
+    assert_eq!(grace(&[]), 3);
+    assert_eq!(grace(&[("WOPR_P2P_KEY_GRACE_HOURS", "2")]), 2);
+    assert!(alice.folder().join("p2p/identity.json").exists(), "WOPR_HOME is where it all is");
+}
+
+/// `maxPayloadSize`, `WOPR_P2P_MAX_PAYLOAD`, `rateLimit` and `sessions`, as a peer meets them.
+#[test]
+fn limits_are_those_that_are_set() {
+    let dht = Dht::on_loopback();
+    let home = |name| Home::new(name, &Place::here(), &[dht.address]);
+    let (alice, bob) = (home("alice"), home("bob"));
+    alice.answer_with("main", "cat");
+    for (key, value) in [
+        ("rateLimit.logs.maxPerMinute", "2"),
+        ("rateLimit.injects.maxPerMinute", "1"),
+        ("rateLimit.claims.maxPerMinute", "1"),
+    ] {
+        set(&alice, key, value);
+    }
+    let _daemon = Daemon::start(&alice);
+    let key = alice.public_key();
+    claim(&bob, &invite(&alice, &bob, "*", &[]));
+    // The first was that of a stranger; from then on they are counted as the peer's.
+    claim(&bob, &invite(&alice, &bob, "*", &[]));
+    let third = invite(&alice, &bob, "*", &[]);
+    bob.p2p(&["invite", "claim", &third]).refused(RATE_LIMITED, &["rate limited"]);
+
+    let log = |text: &str| bob.p2p(&["log", &key, "--session", "main", "--message", text]);
+    log("one").ok();
+    log("two").ok();
+    log("three").refused(RATE_LIMITED, &["rate limited", "wait"]);
+    let ask = || bob.p2p(&["inject", &key, "--session", "main", "--message", "hello"]);
+    ask().ok();
+    ask().refused(RATE_LIMITED, &["rate limited", "wait"]);
+    assert_eq!(alice.session("main").len(), 4, "two messages, a question and its answer");
+
+    let status = alice.p2p(&["status", "--json"]).ok().json();
+    let mut bans: Vec<_> = status["banned"].as_array().unwrap().iter().map(|ban| ban["name"].as_str()).collect();
+    bans.sort_unstable();
+    assert_eq!(bans, [Some("claims"), Some("injects"), Some("logs")], "{status}");
+    assert_eq!(status["network"]["dhtReachable"], true, "{status}");
+
+    let mut small = bob.command();
+    small.args(["p2p", "log", &key, "--session", "main", "--message", &"x".repeat(3000)]);
+    small.env("WOPR_P2P_MAX_PAYLOAD", "1000");
+    run(small, "", LIMIT).refused(INVALID, &["1000", "shorter"]);
+    set(&bob, "maxPayloadSize", "500");
+    log(&"x".repeat(3000)).refused(INVALID, &["500", "shorter"]);
+}
+
+/// `sessions.….timeout` and `maxAnswerBytes`.
+#[test]
+fn a_sessions_command_has_the_bounds_that_are_set() {
+    let dht = Dht::on_loopback();
+    let home = |name| Home::new(name, &Place::here(), &[dht.address]);
+    let (alice, bob) = (home("alice"), home("bob"));
+    set(&alice, "sessions.slow", r#"{"command":["sleep","30"],"timeout":"100ms"}"#);
+    set(&alice, "sessions.wordy", r#"{"command":["echo","more than is allowed"],"maxAnswerBytes":5}"#);
+    set(&alice, "sessions.*", r#"{"command":["cat"]}"#);
+    let _daemon = Daemon::start(&alice);
+    let key = alice.public_key();
+    claim(&bob, &invite(&alice, &bob, "*", &[]));
+    let ask = |session| bob.p2p(&["inject", &key, "--session", session, "--message", "hello"]);
+    assert_eq!(ask("any").ok().stdout, "hello\n");
+    let slow = ask("slow");
+    slow.refused(2, &["refused"]);
+    assert!(slow.took < Duration::from_secs(20), "the command was ended: {:?}", slow.took);
+    ask("wordy").refused(2, &["refused"]);
+}
+
+#[test]
+fn a_disabled_plugin_does_nothing() {
+    let alice = Home::new("alice", &Place::here(), &[]);
+    alice.p2p(&["grant", KEY, "main"]).ok();
+    let plugin = |args: &[&str]| with_variables(&alice, &[], &[&["plugin"], args].concat());
+    plugin(&["disable", "p2p"]).ok();
+    alice.p2p(&["grants"]).refused(INVALID, &["disabled", "wopr plugin enable p2p"]);
+    assert_eq!(plugin(&["list", "--json"]).ok().json()["plugins"][0]["enabled"], false);
+    plugin(&["enable", "wopr-plugin-p2p"]).ok();
+    assert_eq!(alice.p2p(&["grants", "--json"]).ok().json()["grants"].as_array().unwrap().len(), 1);
+    plugin(&["install", "something-else"]).refused(INVALID, &["one plugin, p2p"]);
+}

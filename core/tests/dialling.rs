@@ -1,0 +1,152 @@
+//! Finding a peer and talking to it: searches that fail and are repeated, several listeners, peers of the original.
+
+#[path = "support/original.rs"]
+mod original;
+#[path = "support/world.rs"]
+mod world;
+
+use std::time::Duration;
+
+use original::{Channel, Original};
+use wopr_p2p_core::{CommandError, Config, Event, Input, Reply};
+use world::{World, grant, inject, log};
+
+const A: usize = 0;
+const B: usize = 1;
+
+fn granted() -> World {
+    let mut world = World::new(2);
+    let b = world.key(B);
+    assert!(world.done(A, grant(b, &["main"], "inject")).is_ok());
+    world
+}
+
+#[test]
+fn a_peer_that_comes_online_during_the_search_is_found() {
+    let mut world = granted();
+    let a = world.key(A);
+    world.hosts[A].online = false;
+    let id = world.command(B, log(a, "main", "patience"));
+    world.sleep(Duration::from_millis(600));
+    assert!(!world.hosts[B].finished.contains_key(&id));
+    world.hosts[A].online = true;
+    world.sleep(Duration::from_millis(1000));
+    assert_eq!(world.hosts[B].finished.remove(&id), Some(Ok(Reply::Logged)));
+}
+
+#[test]
+fn a_search_ends_after_its_attempts() {
+    let mut world = World::with_config(1, &Config { dial_attempts: 2, ..Config::default() });
+    let nobody = Original::made(40);
+    let id = world.command(A, log(nobody.key(), "main", "?"));
+    world.sleep(Duration::from_millis(499));
+    assert!(!world.hosts[A].finished.contains_key(&id));
+    world.sleep(Duration::from_millis(1));
+    assert_eq!(world.hosts[A].finished.remove(&id), Some(Err(CommandError::PeerOffline(nobody.key()))));
+}
+
+#[test]
+fn of_several_listeners_one_is_used_and_the_others_are_let_go() {
+    let peer = Original::made(40);
+    let mut world = World::new(1);
+    for remote in [7, 8, 9] {
+        world.listen_raw(peer.key().topic(), remote);
+    }
+    let id = world.command(A, log(peer.key(), "main", "once"));
+    let streams = world.dialled_raw(A);
+    assert_eq!(streams.len(), 3);
+    let mut channel = Channel::welcome(&mut world, A, streams[1], &peer, 2);
+    assert_eq!(channel.received(&mut world).len(), 1);
+    assert_eq!(world.dialled_raw(A), [streams[1]]);
+    let line = channel.ack(&world, "");
+    channel.send(&mut world, &line);
+    assert_eq!(world.hosts[A].finished.remove(&id), Some(Ok(Reply::Logged)));
+}
+
+#[test]
+fn an_impostor_that_says_the_wrong_version_does_not_end_the_search() {
+    let mut world = granted();
+    let (a, mallory) = (world.key(A), Original::made(66));
+    world.hosts[A].online = false;
+    world.listen_raw(a.topic(), 66);
+    let id = world.command(B, log(a, "main", "hello"));
+    let stream = world.dialled_raw(B)[0];
+    let mut channel = Channel::on(B, stream, &mallory, x25519_dalek::StaticSecret::from([3; 32]));
+    let line = channel.reject(&world, "no common protocol version");
+    channel.send(&mut world, &line);
+    world.hosts[A].online = true;
+    world.stop_listening_raw();
+    world.sleep(Duration::from_secs(2));
+    assert_eq!(world.hosts[B].finished.remove(&id), Some(Ok(Reply::Logged)));
+}
+
+#[test]
+fn an_original_gets_one_message_at_a_time() {
+    let peer = Original::made(40);
+    let mut world = World::new(1);
+    world.listen_raw(peer.key().topic(), 7);
+    let ids: Vec<_> = ["one", "two", "three"].map(|text| world.command(A, log(peer.key(), "main", text))).into();
+    let stream = world.dialled_raw(A)[0];
+    let mut channel = Channel::welcome(&mut world, A, stream, &peer, 2);
+    for (number, text) in ["one", "two", "three"].into_iter().enumerate() {
+        let requests = channel.received(&mut world);
+        assert_eq!(requests.len(), 1, "{text}: the original reads the first line of what is there");
+        assert_eq!(channel.text_of(&requests[0]).as_deref(), Some(text));
+        assert!(!world.hosts[A].finished.contains_key(&ids[number]));
+        let line = channel.ack(&world, "");
+        world.input(A, Input::Received { stream, bytes: line.into_bytes() });
+        assert_eq!(world.hosts[A].finished.remove(&ids[number]), Some(Ok(Reply::Logged)));
+    }
+}
+
+#[test]
+fn a_peer_of_ours_gets_messages_while_others_wait_for_their_answers() {
+    let mut world = granted();
+    let a = world.key(A);
+    world.hosts[A].answers = false;
+    let slow = world.command(B, inject(a, "main", "slow?"));
+    assert_eq!(world.done(B, log(a, "main", "quick")), Ok(Reply::Logged));
+    assert!(!world.hosts[B].finished.contains_key(&slow));
+}
+
+#[test]
+fn protocol_1_needs_the_peers_static_key() {
+    let peer = Original::made(40);
+    let mut world = World::new(1);
+    world.listen_raw(peer.key().topic(), 7);
+    let id = world.command(A, log(peer.key(), "main", "?"));
+    let stream = world.dialled_raw(A)[0];
+    let channel = Channel::welcome(&mut world, A, stream, &peer, 1);
+    assert!(channel.received(&mut world).is_empty());
+    assert_eq!(world.hosts[A].finished.remove(&id), Some(Err(CommandError::VersionMismatch(peer.key()))));
+}
+
+#[test]
+fn a_stream_carries_requests_of_its_dialler_only() {
+    let mut world = granted();
+    let (a, b) = (world.key(A), world.key(B));
+    assert!(world.done(B, grant(a, &["main"], "inject")).is_ok());
+    assert_eq!(world.done(B, log(a, "main", "there")), Ok(Reply::Logged));
+    assert_eq!(world.done(A, log(b, "main", "and back")), Ok(Reply::Logged));
+    let dialled = |world: &World, host: usize| {
+        let events = world.hosts[host].events.iter();
+        events.filter(|event| matches!(event, Event::PeerConnected { dialled: true, .. })).count()
+    };
+    assert_eq!((dialled(&world, A), dialled(&world, B)), (1, 1));
+}
+
+#[test]
+fn a_listener_that_asks_something_of_its_dialler_is_not_heard() {
+    let peer = Original::made(40);
+    let mut world = World::new(1);
+    assert!(world.done(A, grant(peer.key(), &["main"], "inject")).is_ok());
+    world.listen_raw(peer.key().topic(), 7);
+    let id = world.command(A, log(peer.key(), "main", "?"));
+    let stream = world.dialled_raw(A)[0];
+    let mut channel = Channel::welcome(&mut world, A, stream, &peer, 2);
+    channel.received(&mut world);
+    let line = channel.log(&world, "main", "the wrong way round");
+    channel.send(&mut world, &line);
+    assert!(world.hosts[A].sessions.is_empty());
+    assert!(matches!(world.hosts[A].finished.remove(&id), Some(Err(_))));
+}
