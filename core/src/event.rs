@@ -191,6 +191,8 @@ pub enum RejectReason {
     VersionMismatch,
     /// No handshake in time, or too many streams.
     Crowded,
+    /// Sent to a key of ours that somebody else may have, and that is given up for that.
+    KeyGivenUp,
     /// A question that comes back to somebody who waits for its answer, or whose chain is too long.
     Loop,
     /// We could not store or answer it.
@@ -216,6 +218,7 @@ impl RejectReason {
             Self::BadRotation => "bad rotation",
             Self::VersionMismatch => "version mismatch",
             Self::Crowded => "crowded",
+            Self::KeyGivenUp => "key given up",
             Self::Loop => "loop",
             Self::Failed => "failed",
         }

@@ -207,3 +207,72 @@ fn flaw_36_no_event_and_no_debug_text_holds_what_was_said() {
         assert!(!world.hosts[host].debugged.is_empty());
     }
 }
+
+#[test]
+fn a_compromised_key_counts_for_the_short_grace_only_with_us_and_with_our_peers() {
+    let mut world = World::new(2);
+    let (a, b) = (world.key(A), world.key(B));
+    assert!(world.done(A, grant(b, &["main"], "inject")).is_ok());
+    assert!(world.done(B, grant(a, &["main"], "inject")).is_ok());
+    let Ok(Reply::Rotated { grace_until, told, .. }) = world.done(A, rotate(RotationReason::Compromise)) else {
+        panic!("no rotation");
+    };
+    assert_eq!((grace_until.since(world.now.wall).as_secs(), told), (3600, vec![b]));
+    let new = world.key(A);
+    let peer = world.hosts[B].node.peer(&new).expect("B follows").clone();
+    assert_eq!(peer.history[0].valid_until.since(world.now.wall).as_secs(), 3600);
+    world.sleep(Duration::from_secs(2 * 3600));
+    assert!(!world.hosts[A].topics.contains(&a.topic()));
+}
+
+#[test]
+fn a_peer_sets_a_limit_of_its_own_to_a_compromised_key() {
+    let config = Config { rotation_grace_compromise: Duration::from_secs(24 * 3600), ..Config::default() };
+    let mut world = World::with_config(1, &config);
+    let b = world.add(Config::default(), wopr_p2p_core::Stored::default());
+    let (a, key) = (world.key(A), world.key(b));
+    assert!(world.done(A, grant(key, &["main"], "inject")).is_ok());
+    assert!(world.done(b, grant(a, &["main"], "inject")).is_ok());
+    assert!(world.done(A, rotate(RotationReason::Compromise)).is_ok());
+    let new = world.key(A);
+    let peer = world.hosts[b].node.peer(&new).expect("B follows").clone();
+    assert_eq!(peer.history[0].valid_until.since(world.now.wall).as_secs(), 3600);
+}
+
+#[test]
+fn under_a_compromised_key_peers_are_told_and_nothing_else_is_done() {
+    let mut world = World::new(3);
+    let (a, b, c) = (world.key(A), world.key(B), world.key(C));
+    assert!(world.done(A, grant(b, &["main"], "inject")).is_ok());
+    assert!(world.done(B, grant(a, &["main"], "inject")).is_ok());
+    let Ok(Reply::InviteCreated { token, .. }) = world.done(A, invite(c, &["main"])) else { panic!("no invite") };
+    world.hosts[B].online = false;
+    assert!(world.done(A, rotate(RotationReason::Compromise)).is_ok());
+    // A stranger with an invite of that key gets nowhere.
+    let claimed = world.done(C, Command::Claim { token, timeout: Duration::from_secs(10) });
+    assert!(
+        matches!(&claimed, Err(CommandError::Rejected { reason, .. }) if reason.contains("given up")),
+        "{claimed:?}"
+    );
+    assert!(world.hosts[A].node.snapshot().grants.iter().all(|grant| grant.peer == b));
+    // A peer that has not heard of it hears of it, and its message waits for that.
+    world.hosts[B].online = true;
+    let logged = world.done(B, log(a, "main", "hello"));
+    assert!(matches!(&logged, Err(CommandError::Rejected { reason, .. }) if reason.contains("given up")), "{logged:?}");
+    world.sleep(Duration::from_secs(1));
+    let new = world.key(A);
+    assert!(world.hosts[B].node.peer(&new).is_some(), "told at once");
+    assert_eq!(world.done(B, log(a, "main", "hello")), Ok(Reply::Logged));
+    assert_eq!(world.hosts[A].texts("main"), ["hello"]);
+}
+
+#[test]
+fn a_request_right_after_a_rotation_waits_until_the_peer_has_been_told() {
+    let mut world = World::new(2);
+    let (a, b) = (world.key(A), world.key(B));
+    assert!(world.done(A, grant(b, &["main"], "inject")).is_ok());
+    let rotate = Command::RotateKeys { reason: RotationReason::Upgrade, notify_all: false, timeout: Duration::ZERO };
+    assert!(world.done(B, grant(a, &["main"], "inject")).is_ok());
+    world.command(B, rotate);
+    assert_eq!(world.done(B, log(a, "main", "under the new key")), Ok(Reply::Logged));
+}

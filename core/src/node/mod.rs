@@ -147,7 +147,10 @@ impl Node {
         let fresh = stored.identity.is_none();
         let identity = match stored.identity {
             Some(json) => IdentityFile::from_json(&json).map_err(damaged(Document::Identity))?,
-            None => IdentityFile { current: Identity::generate(&mut rng, now.wall), retired: Vec::new() },
+            None => {
+                let current = Identity::generate(&mut rng, now.wall);
+                IdentityFile { current, retired: Vec::new(), former: None }
+            }
         };
         let access = Access::load(&config, stored.access.as_deref(), stored.peers.as_deref())?;
         let limits = match stored.limits {
