@@ -244,6 +244,12 @@ impl IdentityFile {
         retired.map(|retired| &mut retired.told)
     }
 
+    /// The same of every key.
+    pub(crate) fn all_told_mut(&mut self) -> impl Iterator<Item = &mut BTreeSet<PublicKey>> {
+        let former = self.former.iter_mut().map(|former| &mut former.told);
+        former.chain(self.retired.iter_mut().map(|retired| &mut retired.told))
+    }
+
     /// A second copy of the keys, for a change that is not in force yet.
     #[must_use]
     pub(crate) fn duplicate(&self) -> Self {

@@ -329,6 +329,20 @@ fn flaw_19_a_message_cannot_choose_static_keys() {
 }
 
 #[test]
+fn flaw_19_a_message_has_the_version_of_its_handshake() {
+    let peer = Original::made(40);
+    let mut world = World::new(1);
+    assert!(world.done(A, grant(peer.key(), &["main"], "inject")).is_ok());
+    let mut channel = Channel::dial(&mut world, A, &peer, 7);
+    // All is as it should be but the number.
+    let line = channel.log(&world, "main", "v 1");
+    let wrong = peer.sign_again(line.trim_end(), &line.trim_end().replace("{\"v\":2,", "{\"v\":1,"));
+    let answers = channel.send(&mut world, &format!("{wrong}\n"));
+    assert!(answers.iter().all(|answer| answer["type"] == "reject"), "{answers:?}");
+    assert!(channel.is_closed(&world) && world.hosts[A].sessions.is_empty());
+}
+
+#[test]
 fn flaw_19_static_keys_can_be_forbidden_altogether() {
     let peer = Original::made(40);
     let config = Config { min_version: 2, ..Config::default() };
@@ -384,6 +398,16 @@ fn flaw_24_a_nodes_own_words_are_not_taken_from_others() {
     let stream = world.open_raw(B, 66);
     assert!(world.send_raw(B, stream, &hello).is_empty());
     assert!(world.is_closed(B, stream));
+}
+
+#[test]
+fn flaw_24_a_node_does_not_talk_to_its_own_key() {
+    // The same identity on another machine, as an original says hello: without a recipient.
+    let twin = Original::made(40);
+    let mut world = World::new(0);
+    world.add(Config::default(), twin.stored());
+    let channel = Channel::dial(&mut world, A, &twin, 66);
+    assert_eq!((channel.version, channel.is_closed(&world)), (0, true));
 }
 
 #[test]

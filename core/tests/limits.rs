@@ -310,6 +310,28 @@ fn a_text_that_is_too_long_is_refused_before_anything_is_sent() {
 }
 
 #[test]
+fn a_long_text_of_a_peer_without_a_grant_is_unauthorized() {
+    let mut world = World::new(2);
+    let a = world.key(A);
+    let long = "x".repeat(200_000);
+    assert_eq!(world.done(B, log(a, "main", &long)), Err(CommandError::Unauthorized(a)));
+    assert_eq!(world.done(B, inject(a, "main", &long)), Err(CommandError::Unauthorized(a)));
+}
+
+#[test]
+fn a_text_that_is_too_long_for_the_other_side_is_refused_in_its_words() {
+    for text in [100_000, 300_000] {
+        let mut world = World::with_config(1, &Config { max_payload: 65_536, ..Config::default() });
+        world.add(Config::default(), wopr_p2p_core::Stored::default());
+        let (a, b) = (world.key(A), world.key(B));
+        assert!(world.done(A, grant(b, &["main"], "inject")).is_ok());
+        let refused = world.done(B, log(a, "main", &"x".repeat(text)));
+        let Err(CommandError::Rejected { reason, .. }) = refused else { panic!("{refused:?}") };
+        assert!(reason.starts_with("payload too large: "), "{reason}");
+    }
+}
+
+#[test]
 fn an_answer_that_is_too_long_to_be_sent_is_a_refusal() {
     let mut world = granted();
     let a = world.key(A);

@@ -225,7 +225,13 @@ impl Node {
             return self.invalid(id, reason, now);
         }
         // Towards an original there is one request at a time, and the answer is to that one.
-        let nonce = if channel.is_bound() { answer.message().body.re() } else { stream.asked.keys().next().copied() };
+        let re = answer.message().body.re();
+        let nonce = match channel.bound() {
+            // A refusal of something that the peer could not even read: it is clear what, if there is only one.
+            Some(handshake) if re == Some(handshake) && stream.asked.len() == 1 => stream.asked.keys().next().copied(),
+            Some(_) => re,
+            None => stream.asked.keys().next().copied(),
+        };
         let Some(number) = nonce.and_then(|nonce| stream.asked.get(&nonce)).copied() else {
             // An answer to what nobody waits for any more, or to nothing at all.
             if !channel.is_bound() {
@@ -312,7 +318,7 @@ impl Node {
         match request.what {
             What::Queued { id } => self.queued_ended(&id, request.target, result, now),
             What::Notice { old, .. } => {
-                self.notice_ended(old, request.target, result.is_ok(), now);
+                self.notice_ended(old, request.target, &result, now);
                 if request.sent.is_some() {
                     self.pump(request.local, request.target, now);
                 }

@@ -17,7 +17,7 @@ use super::change::Change;
 use super::request::{Request, What};
 use super::{AfterWrite, CommandError, CommandId, Document, DocumentWrite, Node, Output, Reply, StreamId};
 use crate::event::{Event, RejectReason};
-use crate::identity::{FormerKey, IdentityFile, RetiredIdentity};
+use crate::identity::{FormerKey, Identity, IdentityFile, RetiredIdentity};
 use crate::keys::PublicKey;
 use crate::message::{Header, KeyRotation};
 use crate::rotation::{RotationReason, RotationStatement};
@@ -45,6 +45,15 @@ struct Notice {
     at: Instant,
     delay: Duration,
     under_way: bool,
+    /// The peer did not take it: it may never have known the old key, so later notices do not wait for this one.
+    refused: bool,
+}
+
+impl Notices {
+    /// How many peers have yet to hear of a key.
+    pub(super) fn len(&self) -> usize {
+        self.pending.len()
+    }
 }
 
 impl Node {
@@ -54,15 +63,7 @@ impl Node {
         }
         let old = &self.identity.current;
         let new = old.successor(&mut self.rng, now.wall);
-        let statement = RotationStatement {
-            old: old.public_key(),
-            new: new.public_key(),
-            new_encrypt: new.encrypt_key(),
-            reason,
-            effective_at: now.wall,
-            grace: self.config.grace(reason),
-        };
-        let statement = statement.sign(old);
+        let statement = statement(old, &new, reason, self.config.grace(reason), now);
         let mut next = self.identity.duplicate();
         let identity = core::mem::replace(&mut next.current, new);
         let valid_until = now.wall + self.config.grace(reason);
@@ -127,9 +128,29 @@ impl Node {
             let older = self.access.peers.get(&peer).is_some_and(|peer| Some(peer.added) <= rotated);
             if older && !rotation.told.contains(&peer) {
                 let key = (rotation.old, peer);
-                let notice = Notice { at: now.mono, delay: FIRST_RETRY, under_way: false };
+                let notice = Notice { at: now.mono, delay: FIRST_RETRY, under_way: false, refused: false };
                 self.notices.pending.entry(key).or_insert(notice);
             }
+        }
+    }
+
+    /// A peer has a new key: what it was told, and what it has yet to be told, it is under that key.
+    pub(super) fn move_notices(&mut self, old: &PublicKey, new: PublicKey, now: Now) {
+        let mut moved = false;
+        for told in self.identity.all_told_mut() {
+            if told.remove(old) {
+                moved |= told.insert(new);
+            }
+        }
+        let keys: Vec<PublicKey> =
+            self.notices.pending.keys().filter(|(_, of)| of == old).map(|(key, _)| *key).collect();
+        for key in keys {
+            if let Some(notice) = self.notices.pending.remove(&(key, *old)) {
+                self.notices.pending.insert((key, new), Notice { at: now.mono, under_way: false, ..notice });
+            }
+        }
+        if moved {
+            self.store_identity();
         }
     }
 
@@ -143,9 +164,31 @@ impl Node {
         }
     }
 
+    /// Plans to tell a peer that knows us by this key of every key that came after it.
+    pub(super) fn known_by(&mut self, local: PublicKey, peer: PublicKey, now: Now) {
+        let peer = self.acting(peer, now);
+        if self.access.peers.get(&peer).is_none_or(|peer| peer.revoked.is_some()) {
+            return;
+        }
+        let since = self.identity.retired.iter().skip_while(|retired| retired.identity.public_key() != local);
+        for retired in since.filter(|retired| !retired.told.contains(&peer)) {
+            let notice = Notice { at: now.mono, delay: FIRST_RETRY, under_way: false, refused: false };
+            self.notices.pending.entry((retired.identity.public_key(), peer)).or_insert(notice);
+        }
+    }
+
+    /// When the next peer is to be told, or a command stops waiting for that. A notice that has to wait for an earlier
+    /// one keeps nobody awake.
+    pub(super) fn notice_timeout(&self) -> Option<Instant> {
+        let pending = self.notices.pending.iter();
+        let next = pending.filter(|((old, peer), notice)| !notice.under_way && !self.notice_before(old, peer));
+        let waiting = self.notices.waiting.as_ref().map(|(_, until)| *until);
+        next.map(|(_, notice)| notice.at).chain(waiting).min()
+    }
+
     /// Whether a peer has yet to hear of a key of ours.
     pub(super) fn has_untold_key(&self, peer: &PublicKey) -> bool {
-        self.notices.pending.keys().any(|(_, of)| of == peer)
+        self.notices.pending.iter().any(|((_, of), notice)| of == peer && !notice.refused)
     }
 
     /// A peer that was never told of our new key is told before anything else is asked of it under that key.
@@ -158,38 +201,15 @@ impl Node {
         self.tell_peers(now);
     }
 
-    /// Plans to tell a peer that knows us by this key of every key that came after it.
-    pub(super) fn known_by(&mut self, local: PublicKey, peer: PublicKey, now: Now) {
-        let peer = self.acting(peer, now);
-        if self.access.peers.get(&peer).is_none_or(|peer| peer.revoked.is_some()) {
-            return;
-        }
-        let since = self.identity.retired.iter().skip_while(|retired| retired.identity.public_key() != local);
-        for retired in since.filter(|retired| !retired.told.contains(&peer)) {
-            let notice = Notice { at: now.mono, delay: FIRST_RETRY, under_way: false };
-            self.notices.pending.entry((retired.identity.public_key(), peer)).or_insert(notice);
-        }
-    }
-
-    /// When the next peer is to be told, or a command stops waiting for that.
-    pub(super) fn notice_timeout(&self) -> Option<Instant> {
-        let pending = self.notices.pending.iter();
-        let next = pending.filter(|((old, peer), notice)| !notice.under_way && !self.notice_before(old, peer));
-        let waiting = self.notices.waiting.as_ref().map(|(_, until)| *until);
-        next.map(|(_, notice)| notice.at).chain(waiting).min()
-    }
-
     /// Tells the peers whose time has come; a peer hears of our keys in their order.
     pub(super) fn tell_peers(&mut self, now: Now) {
-        let waiting = self.notices.pending.iter().filter(|(_, notice)| !notice.under_way && notice.at <= now.mono);
-        let (due, too_early): (Vec<_>, Vec<_>) =
-            waiting.map(|(key, _)| *key).partition(|(old, peer)| !self.notice_before(old, peer));
-        for key in too_early {
-            // Its turn comes when the peer has heard of the key before; until then it must not keep us awake.
-            if let Some(notice) = self.notices.pending.get_mut(&key) {
-                notice.at = now.mono + notice.delay;
-            }
-        }
+        let pending = self.notices.pending.iter();
+        let due: Vec<_> = pending
+            .filter(|((old, peer), notice)| {
+                !notice.under_way && notice.at <= now.mono && !self.notice_before(old, peer)
+            })
+            .map(|(key, _)| *key)
+            .collect();
         for (old, peer) in due {
             let Some(rotation) = self.identity.rotations().find(|rotation| rotation.old == old) else {
                 self.notices.pending.remove(&(old, peer));
@@ -211,11 +231,18 @@ impl Node {
             .rotations()
             .map(|rotation| rotation.old)
             .take_while(|key| key != old)
-            .any(|key| self.notices.pending.contains_key(&(key, *peer)))
+            .any(|key| self.notices.pending.get(&(key, *peer)).is_some_and(|notice| !notice.refused))
     }
 
-    pub(super) fn notice_ended(&mut self, old: PublicKey, peer: PublicKey, told: bool, now: Now) {
-        if told {
+    pub(super) fn notice_ended(
+        &mut self,
+        old: PublicKey,
+        peer: PublicKey,
+        result: &Result<Reply, CommandError>,
+        now: Now,
+    ) {
+        let peer = self.acting(peer, now);
+        if result.is_ok() {
             self.notices.pending.remove(&(old, peer));
             if let Some(told) = self.identity.told_mut(&old) {
                 told.insert(peer);
@@ -224,9 +251,9 @@ impl Node {
             self.identity.former.take_if(|former| former.public_key == old && all_know);
             self.store_identity();
             self.event(Event::RotationTold { peer });
-            self.peer_is_back(peer, now);
         } else if let Some(notice) = self.notices.pending.get_mut(&(old, peer)) {
             notice.under_way = false;
+            notice.refused |= matches!(result, Err(CommandError::Rejected { .. }));
             notice.at = now.mono + notice.delay;
             // After the grace period there is no hurry any more: nobody can reach us by the old key.
             let longest = if self.identity.find(&old).is_some() { LAST_RETRY } else { LAST_RETRY * 6 };
@@ -291,6 +318,26 @@ impl Node {
         }
     }
 
+    /// Keys that were given up while our wall clock was ahead: it has been set right since, so peers would refuse the
+    /// statement as one of the future, and the grace period would last as long as the clock was wrong. Both start now.
+    pub(super) fn mend_rotations(&mut self, now: Now) {
+        let mut mended = false;
+        for position in 0..self.identity.retired.len() {
+            let retired = &self.identity.retired[position];
+            let grace = self.config.grace(retired.reason);
+            if retired.valid_until > now.wall + grace + self.config.replay.window {
+                let successor = self.identity.successor_of(position);
+                let text = statement(&retired.identity, successor, retired.reason, grace, now);
+                let retired = &mut self.identity.retired[position];
+                (retired.statement, retired.valid_until) = (text, now.wall + grace);
+                mended = true;
+            }
+        }
+        if mended {
+            self.store_identity();
+        }
+    }
+
     /// Gives up the keys whose grace period is over, and wipes them.
     pub(super) fn retire_expired(&mut self, now: Now) {
         let over: Vec<PublicKey> = self
@@ -335,4 +382,11 @@ impl Node {
         let write = DocumentWrite::Replace(self.identity.to_json());
         self.store(Document::Identity, write, AfterWrite::Nothing(Document::Identity));
     }
+}
+
+/// The signed words by which a key names the one that follows it, from now on.
+fn statement(old: &Identity, new: &Identity, reason: RotationReason, grace: Duration, now: Now) -> String {
+    let (new_encrypt, effective_at) = (new.encrypt_key(), now.wall);
+    let (old_key, new_key) = (old.public_key(), new.public_key());
+    RotationStatement { old: old_key, new: new_key, new_encrypt, reason, effective_at, grace }.sign(old)
 }

@@ -256,13 +256,15 @@ impl Node {
         let Some(channel) = self.streams.get(&id).and_then(|stream| stream.channel()) else {
             return;
         };
-        let (peer, local, bound) = (channel.remote().public(), channel.local(), channel.is_bound());
+        let (peer, local) = (channel.remote().public(), channel.local());
+        // A message that could not be read has no nonce: then the handshake's tells at least which stream is meant.
+        let re = channel.bound().map(|handshake| re.unwrap_or(handshake));
         let nonce = Nonce(self.rng.bytes());
         let Some(identity) = self.identity.find(&local) else {
             return;
         };
         let header = Header { from: local, nonce, ts: now.wall };
-        let line = Channel::reject_line(identity, header, session.clone(), words, re.filter(|_| bound));
+        let line = Channel::reject_line(identity, header, session.clone(), words, re);
         self.transmit(id, line);
         self.event(Event::MessageRejected { peer, session, reason });
     }

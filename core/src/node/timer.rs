@@ -43,8 +43,8 @@ impl Node {
         let streams = self.streams.values().map(|stream| (stream.deadline, TimeoutReason::Stream));
         let requests = self.requests.values().map(|request| (request.deadline, TimeoutReason::Request));
         let dials = self.dials.values().filter_map(|dial| dial.timeout().map(|at| (at, TimeoutReason::Dial)));
-        let outbox = self.outgoing.timeout().map(|at| (at, TimeoutReason::Outbox));
         let notices = self.notice_timeout().map(|at| (at, TimeoutReason::Notice));
+        let outbox = self.outgoing.timeout().map(|at| (at, TimeoutReason::Outbox));
         let limits = self.limits_dirty.then(|| (self.limits_saved + SAVE_LIMITS_EVERY, TimeoutReason::Limits));
         let expiry = (self.expiries_seen + LOOK_AT_WALL_CLOCK_EVERY, TimeoutReason::Expiry);
         streams.chain(requests).chain(dials).chain(notices).chain(outbox).chain(limits).chain([expiry]).min()
@@ -63,6 +63,7 @@ impl Node {
         }
         if self.expiries_seen + LOOK_AT_WALL_CLOCK_EVERY <= now.mono {
             self.expiries_seen = now.mono;
+            self.mend_rotations(now);
             self.retire_expired(now);
             self.prune_access(now);
             if self.identity_unsaved {
