@@ -16,8 +16,10 @@ use wopr_p2p_core::rotation::RotationReason;
 
 use crate::duration::parse_duration;
 
+mod discovery;
 mod local;
 
+pub(crate) use self::discovery::{Connect, Discover, Profile, Topic};
 pub(crate) use self::local::{ConfigCommand, Logs, Plugin, Sessions};
 
 /// A peer-to-peer network for AI agents: nodes find each other over Hyperswarm, without a server, and let each other
@@ -175,6 +177,34 @@ pub(crate) enum NodeCommand {
     Find {
         /// What to look for; upper and lower case are the same.
         text: String,
+    },
+    /// Join and leave discovery topics.
+    Topic {
+        #[command(subcommand)]
+        command: Topic,
+    },
+    /// List the discovery topics this node is on.
+    Topics,
+    /// List who was met on them.
+    Discover(Discover),
+    /// Ask a discovered peer for access; its owner decides.
+    Connect(Connect),
+    /// List what waits for my decision: connection requests, and messages held at the gateway.
+    Requests,
+    /// Let a request in: a connection gets the gateway session, a held message goes into its session.
+    Approve {
+        /// The request's id as `requests` shows it, or the public key of a connection request.
+        request: String,
+    },
+    /// Refuse a request.
+    Deny {
+        /// The request's id as `requests` shows it, or the public key of a connection request.
+        request: String,
+    },
+    /// What others on my topics see of this node.
+    Profile {
+        #[command(subcommand)]
+        command: Profile,
     },
     /// Make new keys and tell the peers; the old ones stay valid for the grace period.
     Rotate(Rotate),

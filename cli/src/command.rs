@@ -1,6 +1,7 @@
 //! What a node does for its owner, one file a family: each turns what was typed into the node's command and the node's
 //! reply into a result to show. The daemon and a node that runs for one command use the same code.
 
+mod discovery;
 mod failure;
 mod grant;
 mod identity;
@@ -48,6 +49,14 @@ pub(crate) async fn execute(
         NodeCommand::Peers { verbose } => out.render(&peers::list(node, verbose).await?),
         NodeCommand::Name { peer, name } => out.render(&peers::name(node, peer, name).await?),
         NodeCommand::Find { text } => out.render(&peers::find(node, &text).await?),
+        NodeCommand::Topic { command } => out.render(&discovery::topic(node, command).await?),
+        NodeCommand::Topics => out.render(&discovery::topics(node).await?),
+        NodeCommand::Discover(discover) => out.render(&discovery::discover(node, discover).await?),
+        NodeCommand::Connect(connect) => out.render(&discovery::connect(node, connect).await?),
+        NodeCommand::Requests => out.render(&discovery::requests(node).await?),
+        NodeCommand::Approve { request } => out.render(&discovery::approve(node, request).await?),
+        NodeCommand::Deny { request } => out.render(&discovery::deny(node, request).await?),
+        NodeCommand::Profile { command } => out.render(&discovery::profile(node, command).await?),
         NodeCommand::Rotate(rotate) => out.render(&rotate::rotate(node, &rotate).await?),
         NodeCommand::Log(log) => out.render(&message::log(node, log, stdin).await?),
         NodeCommand::Inject(inject) => out.render(&message::inject(node, inject, stdin).await?),
@@ -63,6 +72,7 @@ impl NodeCommand {
             Self::Log(_) | Self::Inject(_) | Self::Rotate(_) | Self::Invite { command: Invite::Claim { .. } } => {
                 Reach::Others
             }
+            Self::Discover(_) | Self::Connect(_) => Reach::Topics,
             _ => Reach::Nobody,
         }
     }
@@ -105,6 +115,8 @@ impl NodeCommand {
             Self::Inject(inject) => format!("finding {} and waiting for the answer", inject.to.peer),
             Self::Invite { command: Invite::Claim { .. } } => "finding the issuer and claiming the invite".to_owned(),
             Self::Rotate(_) => "making new keys and telling the peers".to_owned(),
+            Self::Discover(_) => "meeting others on the topics".to_owned(),
+            Self::Connect(connect) => format!("meeting {} and asking for access", connect.peer),
             _ => "asking the node".to_owned(),
         }
     }

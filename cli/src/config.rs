@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use wopr_p2p_core::access::TrustLevel;
 
-pub(crate) use self::file::{Rate, RateLimits, Session};
+pub(crate) use self::file::{Gateway, Rate, RateLimits, Session};
 use crate::exit::Failure;
 
 /// The file's name in the home.
@@ -44,6 +44,12 @@ pub(crate) struct Config {
     pub(crate) rate_limit: RateLimits,
     /// Which command answers for which session.
     pub(crate) sessions: BTreeMap<String, Session>,
+    /// The trust that an approved peer gets.
+    pub(crate) discovery_trust: Option<TrustLevel>,
+    /// Whether discovered peers that prove their key get the gateway without approval.
+    pub(crate) auto_accept: Option<bool>,
+    /// Where untrusted peers arrive.
+    pub(crate) gateway: Option<Gateway>,
     /// Whether the owner has switched the plugin off.
     pub(crate) disabled: bool,
 }
@@ -113,16 +119,14 @@ impl Config {
             self.key_rotation_grace_hours =
                 Some(hours.ok_or_else(|| wrong("WOPR_P2P_KEY_GRACE_HOURS", &value, accepted))?);
         }
-        // These two take effect with discovery; until then a wrong value is still no secret.
-        if let Some(value) = read("WOPR_P2P_AUTO_ACCEPT")
-            && value.parse::<bool>().is_err()
-        {
-            return Err(wrong("WOPR_P2P_AUTO_ACCEPT", &value, "true or false"));
+        if let Some(value) = read("WOPR_P2P_AUTO_ACCEPT") {
+            let accept = value.parse().map_err(|_| wrong("WOPR_P2P_AUTO_ACCEPT", &value, "true or false"))?;
+            self.auto_accept = Some(accept);
         }
-        if let Some(value) = read("WOPR_P2P_DISCOVERY_TRUST")
-            && value.parse::<TrustLevel>().is_err()
-        {
-            return Err(wrong("WOPR_P2P_DISCOVERY_TRUST", &value, "untrusted, semi-trusted or trusted"));
+        if let Some(value) = read("WOPR_P2P_DISCOVERY_TRUST") {
+            let accepted = "untrusted, semi-trusted or trusted";
+            let trust = value.parse().map_err(|_| wrong("WOPR_P2P_DISCOVERY_TRUST", &value, accepted))?;
+            self.discovery_trust = Some(trust);
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use smol::channel::Receiver;
+use wopr_p2p_core::gateway::Gateway;
 use wopr_p2p_core::keys::PublicKey;
 use wopr_p2p_core::node::Snapshot;
 use wopr_p2p_core::rate::{Limit, Standing};
@@ -27,6 +28,8 @@ pub(crate) enum Reach {
     Nobody,
     /// It finds others, for as long as one command takes.
     Others,
+    /// It finds others, also on its topics, for as long as one command takes.
+    Topics,
     /// It finds others and is found: the daemon.
     BothWays,
 }
@@ -77,6 +80,7 @@ impl Node {
         let mut core = core_config(config);
         // A node that runs for one command does that, and leaves the rest to the daemon.
         core.outbox.background = reach == Reach::BothWays;
+        core.discovery.active = matches!(reach, Reach::Topics | Reach::BothWays);
         let options = Options {
             config: core,
             network: network(config, reach).await?,
@@ -186,6 +190,13 @@ pub(crate) fn core_config(config: &Config) -> wopr_p2p_core::Config {
     if let Some(ttl) = config.ephemeral_ttl {
         core.ephemeral_ttl = ttl;
     }
+    core.discovery.auto_accept = config.auto_accept.unwrap_or(core.discovery.auto_accept);
+    core.discovery.trust = config.discovery_trust.unwrap_or(core.discovery.trust);
+    core.gateway = config.gateway.as_ref().filter(|gateway| gateway.enabled).map(|gateway| Gateway {
+        session: gateway.session.clone(),
+        capabilities: gateway.capabilities.clone(),
+        approval: gateway.approval,
+    });
     let rates = &config.rate_limit;
     limit(&mut core.rates.injects, rates.injects);
     limit(&mut core.rates.claims, rates.claims);

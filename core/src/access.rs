@@ -174,6 +174,13 @@ impl Capability {
         matches!(self.0.as_str(), "message" | "inject")
     }
 
+    /// Whether whoever has this may do what `other` allows: `inject` has everything, `a` has `a.b`.
+    #[must_use]
+    pub fn includes(&self, other: &Self) -> bool {
+        let refined = other.0.strip_prefix(self.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        refined || *self == Self::inject() && *other == Self::message()
+    }
+
     /// An inject needs `inject` or one of its refinements.
     #[must_use]
     pub fn allows_inject(&self) -> bool {

@@ -93,9 +93,14 @@ impl Channel {
         self.bound
     }
 
-    /// When the ephemeral keys are too old to be used.
+    /// When the ephemeral keys are too old to be used. The dialler gives them up earlier, since its request takes time to
+    /// arrive and the listener's time began before its own.
     pub(crate) fn expires(&self, config: &Config) -> Instant {
-        self.established + config.ephemeral_ttl
+        let ttl = config.ephemeral_ttl;
+        match self.side {
+            Side::Dialler => self.established + (ttl - ttl / 10),
+            Side::Listener => self.established + ttl,
+        }
     }
 
     /// Checks a request of the dialler as far as that costs nothing: who, where, which version.

@@ -4,6 +4,8 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::chain::Chain;
+use crate::discovery::DiscoveryConfig;
+use crate::gateway::Gateway;
 use crate::outbox::OutboxConfig;
 use crate::rate::RateConfig;
 use crate::replay::ReplayConfig;
@@ -57,6 +59,10 @@ pub struct Config {
     pub max_peers: usize,
     /// The most invites remembered.
     pub max_invites: usize,
+    /// Where untrusted peers arrive; without it they reach nothing.
+    pub gateway: Option<Gateway>,
+    /// How peers are met on topics, and what they get.
+    pub discovery: DiscoveryConfig,
     /// The most questions in a chain, from the first asker to us: 1 to [`Chain::MAX_LEN`](crate::chain::Chain::MAX_LEN).
     pub max_chain: usize,
     /// Messages that wait for their peers.
@@ -101,6 +107,11 @@ impl Config {
             ("max_grants", self.max_grants),
             ("max_peers", self.max_peers),
             ("max_invites", self.max_invites),
+            ("discovery.max_topics", self.discovery.max_topics),
+            ("discovery.max_streams", self.discovery.max_streams),
+            ("discovery.max_streams_per_remote", self.discovery.max_streams_per_remote),
+            ("discovery.max_found", self.discovery.max_found),
+            ("discovery.max_requests", self.discovery.max_requests),
         ];
         if let Some((field, _)) = positive.into_iter().find(|(_, value)| *value == 0) {
             return Err(ConfigError { field, accepted: "at least 1" });
@@ -148,6 +159,8 @@ impl Default for Config {
             max_grants: 100_000,
             max_peers: 10_000,
             max_invites: 10_000,
+            gateway: None,
+            discovery: DiscoveryConfig::default(),
             max_chain: 8,
             outbox: OutboxConfig::default(),
         }

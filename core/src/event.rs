@@ -3,8 +3,10 @@
 use alloc::string::String;
 
 use crate::access::{SessionName, SessionSet};
+use crate::discovery::PendingId;
 use crate::keys::{Nonce, PublicKey};
 use crate::node::TransportKey;
+use crate::profile::TopicName;
 use crate::rotation::RotationReason;
 use crate::time::WallTime;
 
@@ -127,6 +129,40 @@ pub enum Event {
         /// Who.
         peer: PublicKey,
     },
+    /// Somebody showed itself on a topic for the first time, or proved its key.
+    PeerDiscovered {
+        /// The key it names.
+        peer: PublicKey,
+        /// Whether it proved it.
+        proven: bool,
+        /// Where we met.
+        topic: TopicName,
+    },
+    /// Somebody met on a topic asks for access: the owner decides.
+    ConnectRequested {
+        /// The key it names.
+        peer: PublicKey,
+        /// Whether it proved it.
+        proven: bool,
+        /// What to approve or deny it by.
+        request: PendingId,
+    },
+    /// A connection request of ours was decided.
+    ConnectAnswered {
+        /// By whom.
+        peer: PublicKey,
+        /// Whether we may use something of theirs.
+        accepted: bool,
+    },
+    /// A text of an untrusted peer waits for the owner.
+    MessageHeld {
+        /// Whose.
+        peer: PublicKey,
+        /// For which session.
+        session: SessionName,
+        /// What to approve or deny it by.
+        request: PendingId,
+    },
     /// A change could not be stored; the text says what that means.
     StoreFailed {
         /// The document or session file.
@@ -155,6 +191,10 @@ impl Event {
             Self::RotationConflict { .. } => "p2p.key.conflict",
             Self::OwnKeyRotated { .. } => "p2p.identity.rotated",
             Self::RotationTold { .. } => "p2p.identity.told",
+            Self::PeerDiscovered { .. } => "p2p.peer.discovered",
+            Self::ConnectRequested { .. } => "p2p.connect.requested",
+            Self::ConnectAnswered { .. } => "p2p.connect.answered",
+            Self::MessageHeld { .. } => "p2p.message.held",
             Self::StoreFailed { .. } => "p2p.store.failed",
         }
     }
@@ -193,6 +233,12 @@ pub enum RejectReason {
     Crowded,
     /// Sent to a key of ours that somebody else may have, and that is given up for that.
     KeyGivenUp,
+    /// It waits for the owner's approval.
+    Held,
+    /// The owner refused it, or did not decide in time.
+    Denied,
+    /// The node is being stopped.
+    Stopping,
     /// A question that comes back to somebody who waits for its answer, or whose chain is too long.
     Loop,
     /// We could not store or answer it.
@@ -219,6 +265,9 @@ impl RejectReason {
             Self::VersionMismatch => "version mismatch",
             Self::Crowded => "crowded",
             Self::KeyGivenUp => "key given up",
+            Self::Held => "held",
+            Self::Denied => "denied",
+            Self::Stopping => "stopping",
             Self::Loop => "loop",
             Self::Failed => "failed",
         }

@@ -115,7 +115,8 @@ pub enum Needs {
 }
 
 impl Needs {
-    fn met_by(self, capability: &Capability) -> bool {
+    /// Whether a capability suffices for it.
+    pub(crate) fn met_by(self, capability: &Capability) -> bool {
         match self {
             Self::Log => capability.allows_log(),
             Self::Inject => capability.allows_inject(),

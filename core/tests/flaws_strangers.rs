@@ -437,6 +437,26 @@ fn flaw_24_a_message_is_worth_nothing_in_another_stream() {
 }
 
 #[test]
+fn flaw_24_a_refusal_that_names_no_stream_is_not_believed_where_all_do() {
+    // What A said to an original once, to everybody's knowledge, is put into a stream between nodes of ours.
+    let mut world = granted();
+    let original = Original::made(40);
+    let mut channel = Channel::dial(&mut world, A, &original, 40);
+    let line = channel.log(&world, "main", "let me in");
+    let refusal = world.send_raw(A, channel.stream, line.as_bytes()).remove(0);
+    assert_eq!(parse(&refusal)["reason"], "unauthorized");
+    let a = world.key(A);
+    let (near, hello) = caught_hello(&mut world);
+    let far = world.open_raw(A, 66);
+    let hello_ack = world.send_raw(A, far, &hello).remove(0);
+    world.input(B, Input::Received { stream: near, bytes: hello_ack });
+    assert_eq!(world.taken(B, near).len(), 1);
+    world.input(B, Input::Received { stream: near, bytes: refusal });
+    let results: Vec<_> = world.hosts[B].finished.values().collect();
+    assert!(!results.contains(&&Err(CommandError::Unauthorized(a))), "{results:?}");
+}
+
+#[test]
 fn flaw_24_the_answer_to_one_message_is_none_to_another() {
     let mut world = granted();
     let a = world.key(A);

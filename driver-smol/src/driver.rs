@@ -141,6 +141,7 @@ impl Driver {
             peers: plain(Document::Peers)?,
             limits: plain(Document::Limits)?,
             replay: plain(Document::Replay)?,
+            discovery: plain(Document::Discovery)?,
             outbox: plain(Document::Outbox)?,
         };
         let mut seed = [0; 32];

@@ -4,9 +4,6 @@ use super::*;
 
 const KEY: &str = "MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
 
-/// First words of the commands that come with later features.
-const LATER: [&str; 4] = ["p2p topic", "p2p topics", "p2p discover", "p2p connect"];
-
 /// The words of a command line: blanks part them, double quotes hold them together, ` #` starts a comment.
 fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
@@ -65,7 +62,7 @@ fn the_tree_is_sound() {
 }
 
 #[test]
-fn every_command_line_of_the_seed_parses_or_belongs_to_a_later_feature() {
+fn every_command_line_of_the_seed_parses() {
     let lines = seed_lines();
     assert_eq!(lines.len(), 59, "the number of command lines in the copy of the description");
     for mut line in lines {
@@ -74,9 +71,8 @@ fn every_command_line_of_the_seed_parses_or_belongs_to_a_later_feature() {
                 *word = if word.contains("pubkey") || word.contains("key") { KEY } else { "a1b2c3d4" }.to_owned();
             }
         }
-        let later = LATER.iter().any(|first| format!("{} ", line[1..].join(" ")).starts_with(&format!("{first} ")));
         let parsed = Cli::try_parse_from(&line);
-        assert_eq!(parsed.is_err(), later, "{line:?}: {parsed:?}");
+        assert!(parsed.is_ok(), "{line:?}: {parsed:?}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! The node's refusals as exit codes and sentences: what happened, and what to do next.
 
 use wopr_p2p_core::access::SessionName;
+use wopr_p2p_core::gateway::HELD;
 use wopr_p2p_core::keys::PublicKey;
 use wopr_p2p_core::{Command, CommandError, Reply};
 
@@ -18,6 +19,8 @@ pub(super) enum About {
     Session(SessionName),
     /// The claim of an invite.
     Claim,
+    /// A connection request.
+    Connect,
 }
 
 /// Has the node do something, and says why it did not.
@@ -83,6 +86,10 @@ const fn exit(error: &CommandError) -> Exit {
         | CommandError::NoSuchGrant
         | CommandError::NoSuchMessage
         | CommandError::NotRevoked(_)
+        | CommandError::NotJoined(_)
+        | CommandError::BadProfile(_)
+        | CommandError::NoSuchRequest
+        | CommandError::NoGateway
         | CommandError::PayloadTooLarge { .. } => Exit::Invalid,
     }
 }
@@ -132,6 +139,14 @@ fn with_peer(error: &CommandError, peer: &str, about: &About) -> (String, String
             format!("{peer} refused the token: {reason}"),
             "a token is for one key, and works once, until it expires or is revoked: ask for a new one".to_owned(),
         ),
+        CommandError::Rejected { reason, .. } if matches!(about, About::Connect) => (
+            format!("{peer} refused the connection request: {reason}"),
+            "ask its owner; asking again soon gets the same answer".to_owned(),
+        ),
+        CommandError::Rejected { reason, .. } if reason == HELD => (
+            format!("{peer} has the message, and its owner has to approve it first"),
+            "wait; do not send it again: once approved it is in the session".to_owned(),
+        ),
         CommandError::Rejected { reason, .. } => {
             (format!("{peer} refused: {reason}"), "ask its owner what is wrong there".to_owned())
         }
@@ -170,6 +185,12 @@ fn alone(error: &CommandError) -> (String, &'static str) {
         CommandError::BadKey(_) => "ask the peer for the output of `wopr p2p identity --export`",
         CommandError::BadAccess(_) => "correct the sessions or capabilities",
         CommandError::NoSuchGrant => "`wopr p2p grants` lists those in force",
+        CommandError::NotJoined(_) => "`wopr p2p topics` lists those it is on",
+        CommandError::BadProfile(_) => "write for example: wopr p2p profile set '{\"name\": \"my agent\"}'",
+        CommandError::NoSuchRequest => "`wopr p2p requests` lists what waits",
+        CommandError::NoGateway => {
+            "set \"gateway\" in config.json (docs/config.md) and restart, or grant sessions: wopr p2p grant KEY SESSION"
+        }
         CommandError::NoSuchMessage => "`wopr p2p outbox list` lists those that wait",
         CommandError::Loop(_) => "answer the question without asking whoever waits for it",
         CommandError::ChainTooLong(_) => "answer the question without asking further peers",

@@ -132,7 +132,8 @@ pub(super) fn json_list(snapshot: &Snapshot, only: Option<PublicKey>) -> Json {
     of(snapshot, only).map(|grant| json(grant, &names)).collect()
 }
 
-fn json(grant: &Grant, names: &Names) -> Object {
+/// A grant as JSON.
+pub(super) fn json(grant: &Grant, names: &Names) -> Object {
     Object::default()
         .shown("id", grant.id)
         .with("peer", names.json(&grant.peer))
@@ -145,7 +146,8 @@ fn json(grant: &Grant, names: &Names) -> Object {
         .with("invite", grant.invite.map(|nonce| nonce.to_string()))
 }
 
-fn table<'a>(grants: impl IntoIterator<Item = &'a Grant>, names: &Names) -> String {
+/// Grants as a table.
+pub(super) fn table<'a>(grants: impl IntoIterator<Item = &'a Grant>, names: &Names) -> String {
     let now = Node::now();
     let mut table = Table::new(
         ["GRANT", "PEER", "SESSIONS", "CAPABILITIES", "TRUST", "EXPIRES"],

@@ -207,6 +207,49 @@ fn what_was_logged_and_answered_has_the_documented_shape() {
 }
 
 #[test]
+fn topics_are_joined_listed_and_left() {
+    let owner = Owner::new();
+    let joined = owner.json(&["topic", "join", "myproject"], "topic join");
+    assert_eq!((&joined["joined"], &joined["daemon"]), (&true.into(), &false.into()));
+    let topics = owner.json(&["topics"], "topics");
+    assert_eq!(topics["topics"][0]["name"], "myproject");
+    assert_eq!(
+        topics["topics"][0]["topic"].as_str().unwrap(),
+        wopr_p2p_core::keys::Topic::discovery("myproject").to_string()
+    );
+    owner.json(&["discover", "--topic", "myproject", "--wait", "1ms"], "discover");
+    assert_eq!(owner.refused(&["discover", "--topic", "other"]).exit.code(), 3);
+    owner.json(&["topic", "leave", "myproject"], "topic join");
+    assert_eq!(owner.json(&["topics"], "topics")["topics"], serde_json::json!([]));
+    let failure = owner.refused(&["topic", "leave", "myproject"]);
+    assert_eq!(failure.exit.code(), 3);
+    assert!(failure.message.contains("myproject") && failure.next.contains("topics"), "{failure}");
+}
+
+#[test]
+fn the_profile_is_shown_and_set() {
+    let owner = Owner::new();
+    let empty = owner.run(&["profile", "show"], true).unwrap().out;
+    assert_eq!(empty, "{\"content\":{},\"updated\":null,\"updatedIso\":null}\n");
+    owner.json(&["profile", "set", "{\"name\": \"my agent\"}"], "profile");
+    assert_eq!(owner.json(&["profile", "show"], "profile")["content"]["name"], "my agent");
+    let failure = owner.refused(&["profile", "set", "[1]"]);
+    assert_eq!(failure.exit.code(), 3);
+    assert!(failure.message.contains("JSON object") && failure.next.contains("profile set"), "{failure}");
+}
+
+#[test]
+fn nothing_waits_under_an_unknown_id() {
+    let owner = Owner::new();
+    assert_eq!(owner.json(&["requests"], "requests")["requests"], serde_json::json!([]));
+    for words in [["approve", "12345678"], ["deny", "12345678"], ["deny", KEY]] {
+        let failure = owner.refused(&words);
+        assert_eq!(failure.exit.code(), 3, "{words:?}");
+        assert!(failure.next.contains("wopr p2p requests"), "{failure}");
+    }
+}
+
+#[test]
 fn a_message_to_a_peer_that_is_away_is_queued_listed_and_cancelled() {
     let owner = Owner::new();
     owner.json(&["grant", KEY, "main"], "grant");

@@ -31,6 +31,9 @@ pub(super) fn parse(text: &str) -> Result<Config, String> {
         if key == "." { format!("line {line}: {fault}") } else { format!("line {line}, key {key}: {fault}") }
     })?;
     json.end().map_err(|error| format!("line {}: {}", error.line(), in_words(&error)))?;
+    if root.gateway.is_some() && root.plugins.data.p2p.gateway.is_some() {
+        return Err("\"gateway\" is given twice, at the top and in plugins.data.p2p: leave one of them out".to_owned());
+    }
     let disabled = !root.plugins.disabled.is_empty();
     let p2p = root.plugins.data.p2p;
     Ok(Config {
@@ -41,6 +44,9 @@ pub(super) fn parse(text: &str) -> Result<Config, String> {
         ephemeral_ttl: p2p.ephemeral_ttl,
         rate_limit: p2p.rate_limit,
         sessions: p2p.sessions,
+        discovery_trust: p2p.discovery_trust,
+        auto_accept: p2p.auto_accept,
+        gateway: p2p.gateway.or(root.gateway),
         disabled,
     })
 }
@@ -56,6 +62,7 @@ fn in_words(error: &serde_json::Error) -> String {
 #[serde(default, deny_unknown_fields)]
 struct Root {
     plugins: Plugins,
+    gateway: Option<Gateway>,
 }
 
 #[derive(Default, Deserialize)]
@@ -94,15 +101,12 @@ struct P2p {
     rate_limit: RateLimits,
     #[serde(deserialize_with = "sessions")]
     sessions: BTreeMap<String, Session>,
-    // Checked so that a file written for them is not refused; they take effect with the page and with discovery.
+    discovery_trust: Option<TrustLevel>,
+    auto_accept: Option<bool>,
+    gateway: Option<Gateway>,
+    // Checked so that a file written for it is not refused; it takes effect with the page.
     #[serde(rename = "uiPort")]
     _ui_port: Option<u16>,
-    #[serde(rename = "discoveryTrust")]
-    _discovery_trust: Option<TrustLevel>,
-    #[serde(rename = "autoAccept")]
-    _auto_accept: Option<bool>,
-    #[serde(rename = "gateway")]
-    _gateway: Option<Gateway>,
 }
 
 /// How much one peer may do.
@@ -144,15 +148,20 @@ pub(crate) struct Session {
     pub(crate) max_answer_bytes: Option<NonZeroU32>,
 }
 
-#[derive(Deserialize)]
+/// Where untrusted peers arrive.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Gateway {
-    #[serde(rename = "enabled")]
-    _enabled: bool,
-    #[serde(rename = "session")]
-    _session: SessionName,
-    #[serde(rename = "capabilities")]
-    _capabilities: Vec<Capability>,
+pub(crate) struct Gateway {
+    /// Whether there is one.
+    pub(crate) enabled: bool,
+    /// The session that they reach.
+    pub(crate) session: SessionName,
+    /// What they may do there at most.
+    #[serde(deserialize_with = "capabilities")]
+    pub(crate) capabilities: Vec<Capability>,
+    /// Whether the owner has to approve each of their messages.
+    #[serde(default)]
+    pub(crate) approval: bool,
 }
 
 /// Whether a text is a host's name or address and a port: `dht.example.org:49737`, `127.0.0.1:49737`.
@@ -160,6 +169,14 @@ pub(super) fn is_host_port(text: &str) -> bool {
     text.rsplit_once(':').is_some_and(|(host, port)| {
         !host.is_empty() && !host.contains(char::is_whitespace) && port.parse::<u16>().is_ok_and(|port| port != 0)
     })
+}
+
+fn capabilities<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Capability>, D::Error> {
+    let capabilities = Vec::<Capability>::deserialize(deserializer)?;
+    if capabilities.is_empty() {
+        return Err(D::Error::custom("at least one capability is needed, such as \"inject.limited\""));
+    }
+    Ok(capabilities)
 }
 
 fn bootstrap<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {

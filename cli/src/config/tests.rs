@@ -31,9 +31,30 @@ fn the_documented_configuration_is_accepted_and_shows_the_defaults() {
     let doc = include_str!("../../../docs/config.md");
     let block = doc.split("```json").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     let config = file::parse(block).unwrap();
-    let (set, defaults) = (crate::node::core_config(&config), wopr_p2p_core::Config::default());
-    assert_eq!(set, defaults);
+    let mut set = crate::node::core_config(&config);
+    // Without the key there is none.
+    let gateway = set.gateway.take().unwrap();
+    assert_eq!((gateway.session.as_str(), gateway.approval), ("public-gateway", false));
+    assert_eq!(set, wopr_p2p_core::Config::default());
     assert_eq!(config.sessions.len(), 2);
+}
+
+#[test]
+fn discovery_and_gateway_reach_the_node() {
+    let gateway = r#"{"enabled": true, "session": "public", "capabilities": ["inject.limited"], "approval": true}"#;
+    let config =
+        p2p(&format!(r#""discoveryTrust": "semi-trusted", "autoAccept": true, "gateway": {gateway}"#)).unwrap();
+    let set = crate::node::core_config(&config);
+    assert_eq!((set.discovery.trust, set.discovery.auto_accept), (TrustLevel::SemiTrusted, true));
+    let through = set.gateway.unwrap();
+    assert_eq!((through.session.as_str(), through.approval), ("public", true));
+    assert_eq!(through.capabilities, ["inject.limited".parse().unwrap()]);
+    // The description shows it at the top of the file.
+    assert_eq!(file::parse(&format!(r#"{{"gateway": {gateway}}}"#)).unwrap().gateway, config.gateway);
+    let twice = format!(r#"{{"gateway": {gateway}, "plugins": {{"data": {{"p2p": {{"gateway": {gateway}}}}}}}}}"#);
+    assert!(file::parse(&twice).unwrap_err().contains("twice"));
+    let off = p2p(&format!(r#""gateway": {}"#, gateway.replacen("true", "false", 1))).unwrap();
+    assert_eq!(crate::node::core_config(&off).gateway, None);
 }
 
 #[test]
@@ -94,6 +115,11 @@ fn a_bad_value_is_named_with_its_line_its_key_and_what_is_accepted() {
         ("\"sessions\": {\"a\": {\"command\": []}}", "sessions.a.command: ", "starts with a program"),
         ("\"sessions\": {\"a\": {}}", "p2p.sessions.a: ", "missing field `command`"),
         ("\"sessions\": {\"\": {\"command\": [\"x\"]}}", "p2p.sessions: ", "must not be empty"),
+        (
+            "\"gateway\": {\"enabled\": true, \"session\": \"a\", \"capabilities\": []}",
+            "gateway.capabilities: ",
+            "at least one",
+        ),
         ("\"gateway\": {\"enabled\": true, \"session\": \"*\", \"capabilities\": []}", "gateway.session: ", "name one"),
     ] {
         let fault = refused(keys);
@@ -114,6 +140,9 @@ fn variables_override_the_file() {
     assert_eq!(config.bootstrap, Some(vec!["10.0.0.1:1".to_owned(), "10.0.0.2:2".to_owned()]));
     assert_eq!(with_variable("WOPR_P2P_MAX_PAYLOAD", "1000").unwrap().max_payload_size, Some(1000));
     assert_eq!(with_variable("WOPR_P2P_KEY_GRACE_HOURS", "2").unwrap().key_rotation_grace_hours, Some(2));
+    assert_eq!(with_variable("WOPR_P2P_AUTO_ACCEPT", "true").unwrap().auto_accept, Some(true));
+    let trust = with_variable("WOPR_P2P_DISCOVERY_TRUST", "trusted").unwrap().discovery_trust;
+    assert_eq!(trust, Some(TrustLevel::Trusted));
     assert_eq!(with_variable("WOPR_P2P_BOOTSTRAP", "").unwrap(), Config::default());
 }
 

@@ -3,14 +3,16 @@
 //! One change is on its way to the disk at a time; the others wait in a bounded queue. Taking access away is the
 //! exception: it holds at once, in the state in force and in the copy under way, and is stored afterwards.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use zeroize::Zeroizing;
 
+use super::discover::book::{Book, Edit};
 use super::{
-    AfterWrite, CommandError, CommandId, Document, DocumentWrite, Node, Output, Reply, StartError, StreamId,
+    AfterWrite, CommandError, CommandId, Document, DocumentWrite, Node, Output, Reply, StartError, Stored, StreamId,
     WriteFailed,
 };
 use crate::access::{Capability, SessionSet};
@@ -32,17 +34,19 @@ pub(super) struct Access {
     pub(super) peers: Peers,
     pub(super) grants: Grants,
     pub(super) invites: Invites,
+    pub(super) book: Book,
 }
 
 impl Access {
-    pub(super) fn load(config: &Config, access: Option<&[u8]>, peers: Option<&[u8]>) -> Result<Self, StartError> {
-        let peers: PeersFile = read(Document::Peers, peers)?;
-        let access: AccessFile = read(Document::Access, access)?;
+    pub(super) fn load(config: &Config, stored: &Stored) -> Result<Self, StartError> {
+        let peers: PeersFile = read(Document::Peers, stored.peers.as_deref())?;
+        let access: AccessFile = read(Document::Access, stored.access.as_deref())?;
         let peers = Peers::load(config.max_peers, peers.peers);
         Ok(Self {
             peers: peers.map_err(|error| StartError::Damaged(Document::Peers, error))?,
             grants: Grants::load(config.max_grants, access.grants),
             invites: access.invites,
+            book: read(Document::Discovery, stored.discovery.as_deref())?,
         })
     }
 
@@ -50,6 +54,7 @@ impl Access {
     fn to_json(&self, document: Document) -> Vec<u8> {
         match document {
             Document::Peers => serde_json::to_vec(&PeersOut { peers: &self.peers }),
+            Document::Discovery => serde_json::to_vec(&self.book),
             _ => serde_json::to_vec(&AccessOut { grants: &self.grants, invites: &self.invites }),
         }
         .unwrap_or_default()
@@ -105,6 +110,8 @@ pub(super) enum Change {
     Opened { command: CommandId, local: PublicKey, peer: PublicKey, encrypt_key: Option<EncryptKey>, opened: Opened },
     /// We have a new key.
     OwnRotation { command: CommandId, until: Option<Instant>, next: IdentityFile },
+    /// Something of discovery.
+    Book { command: Option<CommandId>, edit: Edit },
     /// Something was taken away: store what holds already.
     Persist { command: Option<(CommandId, Reply)>, documents: Vec<Document> },
 }
@@ -173,11 +180,16 @@ enum Then {
         until: Option<Instant>,
         next: IdentityFile,
     },
+    Edited {
+        command: Option<CommandId>,
+        edit: Edit,
+    },
 }
 
 /// A change that is not to be made.
 enum Refusal {
     Command(CommandId, CommandError),
+    Edit(Option<CommandId>, Box<Edit>, CommandError),
     Peer {
         stream: StreamId,
         re: Nonce,
@@ -204,6 +216,9 @@ impl Node {
                 Change::Claim { stream, re, .. } | Change::PeerRotation { stream, re, .. } => {
                     self.refuse(stream, Some(re), None, RejectReason::Crowded, "too many requests at once", now);
                 }
+                Change::Book { command, edit } => {
+                    self.edit_failed(command, edit, CommandError::LimitReached("max_pending_changes"), now);
+                }
                 Change::Persist { .. } => {}
             };
         }
@@ -225,6 +240,7 @@ impl Node {
                     self.write_next_document(now);
                 }
                 Err(Refusal::Command(command, error)) => self.finish(command, Err(error)),
+                Err(Refusal::Edit(command, edit, error)) => self.edit_failed(command, *edit, error, now),
                 Err(Refusal::Peer { stream, re, reason, words }) => {
                     self.refuse(stream, Some(re), None, reason, &words, now);
                 }
@@ -280,6 +296,10 @@ impl Node {
                 let documents = [Document::Identity].into();
                 return Ok(UnderWay { next: None, documents, then: Then::OwnRotated { command, until, next } });
             }
+            Change::Book { command, mut edit } => match self.prepare_edit(&mut next, &mut edit, now) {
+                Ok(documents) => (documents, Then::Edited { command, edit }),
+                Err(error) => return Err(Refusal::Edit(command, Box::new(edit), error)),
+            },
             Change::Persist { command, documents } => {
                 let (command, reply) = match command {
                     Some((command, reply)) => (Some(command), Ok(reply)),
@@ -386,6 +406,10 @@ impl Node {
             | Then::Finish { command: Some(command), .. }
             | Then::OwnRotated { command, .. } => self.finish(command, failed),
             Then::Finish { command: None, .. } => {}
+            Then::Edited { command, edit } => {
+                let error = failed.err().unwrap_or(CommandError::Cancelled);
+                self.edit_failed(command, edit, error, now);
+            }
             Then::Claimed { stream, re, .. } => {
                 self.refuse(stream, Some(re), None, RejectReason::Failed, "claim failed", now);
             }
@@ -415,6 +439,7 @@ impl Node {
                 self.grant_created(&grant);
                 // A peer that had been turned away missed what was told to the others.
                 self.schedule_notices_for(grant.peer, now);
+                self.settle_request(&grant, now);
                 self.finish(command, Ok(Reply::Granted(grant)));
             }
             Then::Finish { command: Some(command), reply } => self.finish(command, reply),
@@ -446,10 +471,11 @@ impl Node {
                 self.finish(command, reply);
             }
             Then::OwnRotated { command, until, next } => self.own_rotated(command, until, next, now),
+            Then::Edited { command, edit } => self.edited(command, edit, now),
         }
     }
 
-    fn grant_created(&mut self, grant: &Grant) {
+    pub(super) fn grant_created(&mut self, grant: &Grant) {
         let (peer, id, sessions) = (grant.peer, grant.id.to_string(), grant.sessions.clone());
         self.event(Event::GrantCreated { peer, grant: id, sessions });
     }
@@ -482,6 +508,10 @@ impl Node {
         self.changes.queue.retain(|change| match change {
             Change::Grant { command, grant } if grant.peer == *peer => {
                 dropped.push(*command);
+                false
+            }
+            Change::Book { command, edit: Edit::Accept { grant, .. } } if grant.peer == *peer => {
+                dropped.extend(*command);
                 false
             }
             _ => true,

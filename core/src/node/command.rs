@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::change::Change;
+use super::discover::book::Edit;
 use super::request::{Request, What};
 use super::{Command, CommandError, CommandId, Document, Node, Reply, StreamId};
 use crate::access::{Capability, SessionName, SessionSet, TrustLevel};
@@ -16,6 +17,7 @@ use crate::invite::{InviteState, InviteSummary, InviteToken, RevokeRefused};
 use crate::keys::{Nonce, PublicKey};
 use crate::message::{Claim, Header, RequestId};
 use crate::peer::{PeerRef, ResolveError};
+use crate::profile::Profile;
 use crate::time::Now;
 
 impl Node {
@@ -82,11 +84,24 @@ impl Node {
                 let peer = self.known(&peer)?;
                 self.change(Change::Name { command, peer, name }, now);
             }
+            Command::JoinTopic { topic } => self.edit(command, Edit::Join(topic), now),
+            Command::LeaveTopic { topic } => self.edit(command, Edit::Leave(topic), now),
+            Command::SetProfile { content } => {
+                let profile = Profile::new(&content, now.wall).map_err(CommandError::BadProfile)?;
+                self.edit(command, Edit::Profile(profile), now);
+            }
+            Command::Connect { peer, timeout } => self.connect(command, peer, timeout, now),
+            Command::Approve { request } => self.approve(command, &request, now)?,
+            Command::Deny { request } => self.deny(command, &request, now)?,
             Command::RotateKeys { reason, notify_all, timeout } => {
                 self.rotate_keys(command, reason, notify_all.then_some(timeout), now);
             }
         }
         Ok(())
+    }
+
+    fn edit(&mut self, command: CommandId, edit: Edit, now: Now) {
+        self.change(Change::Book { command: Some(command), edit }, now);
     }
 
     /// A command of a question's handler. Only another question can come back to those who wait.
@@ -289,6 +304,7 @@ impl Node {
             .filter(|(_, ask)| !self.authorised(&ask.peer, &ask.session, &ask.kind, now))
             .map(|(id, _)| *id)
             .collect();
+        self.refuse_stale_questions(now);
         for id in stopped {
             if let Some(ask) = self.asks.remove(&id) {
                 self.outputs.push_back(super::Output::CancelAsk { id });

@@ -7,6 +7,7 @@ use crate::access::AccessError;
 use crate::invite::{InviteError, RevokeRefused};
 use crate::keys::{KeyError, PublicKey};
 use crate::peer::{AddError, ResolveError, SetNameError};
+use crate::profile::{ProfileError, TopicName};
 use crate::time::WallTime;
 
 /// Why a command did not succeed.
@@ -69,6 +70,14 @@ pub enum CommandError {
     /// It could not be stored: the reason. Nothing was changed, unless access was taken away: that holds until the
     /// node restarts.
     NotStored(String),
+    /// We are not on this topic.
+    NotJoined(TopicName),
+    /// The text is no profile.
+    BadProfile(ProfileError),
+    /// Nothing waits under this name.
+    NoSuchRequest,
+    /// There is no gateway that an approved peer could be let into.
+    NoGateway,
     /// The peer waits for the answer to the question that this command is part of: it would ask itself.
     Loop(PublicKey),
     /// The question is part of a chain that is as long as a chain may be: so many questions.
@@ -109,6 +118,10 @@ impl fmt::Display for CommandError {
             Self::Rejected { peer, reason } => write!(f, "{} refused: {reason}", peer.short_id()),
             Self::BadAnswer(peer) => write!(f, "the answer of {} cannot be read", peer.short_id()),
             Self::NotStored(reason) => write!(f, "it could not be stored: {reason}"),
+            Self::NotJoined(topic) => write!(f, "this node is not on the topic {topic:?}", topic = topic.as_str()),
+            Self::BadProfile(error) => error.fmt(f),
+            Self::NoSuchRequest => f.write_str("nothing waits for the owner under this id or key"),
+            Self::NoGateway => f.write_str("no gateway session is configured that the peer could be let into"),
             Self::Loop(peer) => {
                 write!(f, "{} waits for the answer to this very question: it cannot be asked", peer.short_id())
             }

@@ -15,6 +15,8 @@ use super::{
 use crate::access::SessionName;
 use crate::chain::Chain;
 use crate::event::{Event, RejectReason};
+use crate::gateway::HELD;
+use crate::grant::Needs;
 use crate::keys::{EncryptKey, Nonce, PublicKey};
 use crate::message::{Ack, Body, Once, RequestId, Response};
 use crate::time::Now;
@@ -48,6 +50,14 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    /// What a grant has to allow for it.
+    pub(super) const fn needs(&self) -> Needs {
+        match self {
+            Self::Log { .. } => Needs::Log,
+            Self::Inject { .. } => Needs::Inject,
+        }
+    }
+
     /// The original's words for "it did not work".
     pub(super) const fn failure(&self) -> &'static str {
         match self {
@@ -78,6 +88,11 @@ impl Node {
         if !self.authorised(&delivery.peer, &delivery.session, &delivery.kind, now) {
             return self.refuse_delivery(&delivery, RejectReason::Unauthorized, now);
         }
+        if self.needs_approval(&delivery, now) { self.hold(delivery, now) } else { self.let_in(delivery, now) }
+    }
+
+    /// The text goes into the session.
+    pub(super) fn let_in(&mut self, delivery: Delivery, now: Now) {
         let kind = match delivery.kind {
             Kind::Log { .. } => EntryKind::Message,
             Kind::Inject { .. } => EntryKind::Question,
@@ -129,7 +144,8 @@ impl Node {
         if !self.streams.contains_key(&delivery.stream) {
             return;
         }
-        let (Some(trust), Kind::Inject { chain, .. }) = (self.trust(&delivery, now), &delivery.kind) else {
+        let permit = self.permit(&delivery.peer, &delivery.session, delivery.kind.needs(), now);
+        let (Some(permit), Kind::Inject { chain, .. }) = (permit, &delivery.kind) else {
             return self.refuse_delivery(&delivery, RejectReason::Unauthorized, now);
         };
         let question = Question {
@@ -137,18 +153,13 @@ impl Node {
             text: delivery.text.clone(),
             peer: delivery.peer,
             peer_name: self.access.peers.get(&delivery.peer).and_then(|peer| peer.name.clone()),
-            capabilities: self.access.grants.capabilities(&delivery.peer, &delivery.session, now.wall),
-            trust,
+            capabilities: permit.capabilities,
+            trust: permit.trust,
             chain: chain.clone(),
         };
         let id = AskId(self.next_id());
         self.asks.insert(id, delivery);
         self.outputs.push_back(Output::Ask { id, question });
-    }
-
-    fn trust(&self, delivery: &Delivery, now: Now) -> Option<crate::access::TrustLevel> {
-        let needs = crate::grant::Needs::Inject;
-        self.access.grants.authorise(&delivery.peer, &delivery.session, needs, now.wall).map(|grant| grant.trust)
     }
 
     pub(super) fn answered(&mut self, id: AskId, result: Result<String, AskFailed>, now: Now) {
@@ -220,7 +231,7 @@ impl Node {
         }
     }
 
-    fn record(&mut self, session: SessionName, entry: SessionEntry, after: AfterWrite) {
+    pub(super) fn record(&mut self, session: SessionName, entry: SessionEntry, after: AfterWrite) {
         let id = WriteId(self.next_id());
         self.writes.insert(id, after);
         self.outputs.push_back(Output::Record { id, session, entry });
@@ -235,6 +246,10 @@ impl Node {
         let words = match reason {
             RejectReason::Unauthorized => "unauthorized",
             RejectReason::PayloadTooLarge => "inject failed: the answer is too large",
+            RejectReason::Held => HELD,
+            RejectReason::Denied => "denied by the owner",
+            RejectReason::Crowded => "too many messages wait for the owner's approval",
+            RejectReason::Stopping => "the node is stopping: try again when it runs",
             _ => delivery.kind.failure(),
         };
         self.served(delivery.stream);
@@ -248,7 +263,7 @@ impl Node {
     }
 
     /// What a peer is called in a session's file: the owner's name for it, else its short id.
-    fn display_name(&self, peer: &PublicKey) -> String {
+    pub(super) fn display_name(&self, peer: &PublicKey) -> String {
         self.access.peers.get(peer).and_then(|peer| peer.name.clone()).unwrap_or_else(|| peer.short_id())
     }
 }

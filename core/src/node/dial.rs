@@ -110,6 +110,9 @@ impl Node {
 
     /// The driver will find no more listeners.
     pub(super) fn dial_ended(&mut self, dial: DialId, why: DialEnd, now: Now) {
+        if self.topic_dial_ended(dial, why, now) {
+            return;
+        }
         if let Some(found) = self.dials.get_mut(&dial) {
             found.stage = Stage::Draining(why);
             self.search_over(dial, why, now);

@@ -11,12 +11,14 @@ use zeroize::Zeroizing;
 use super::{CommandError, Question, SessionEntry, Waiting};
 use crate::access::{Capability, SessionName, SessionSet, TrustLevel};
 use crate::chain::Chain;
+use crate::discovery::{Connected, PendingRequest};
 use crate::event::Event;
 use crate::grant::Grant;
 
 use crate::invite::InviteSummary;
 use crate::keys::{Nonce, PublicKey, Topic};
 use crate::peer::{Peer, PeerRef};
+use crate::profile::{Profile, TopicName};
 use crate::rotation::RotationReason;
 use crate::time::WallTime;
 
@@ -103,6 +105,8 @@ pub enum Input {
         /// The answer's text, or why there is none.
         result: Result<String, AskFailed>,
     },
+    /// The node is going to be stopped: whoever waits for its owner's decision hears so. Drain the outputs once more.
+    Stopping,
 }
 
 /// Who opened a stream.
@@ -262,6 +266,38 @@ pub enum Command {
         /// How long to wait for the peers.
         timeout: Duration,
     },
+    /// Go on a discovery topic: be found there, and find others, until it is left.
+    JoinTopic {
+        /// Which.
+        topic: TopicName,
+    },
+    /// Leave a discovery topic.
+    LeaveTopic {
+        /// Which.
+        topic: TopicName,
+    },
+    /// Show this on every topic.
+    SetProfile {
+        /// A JSON object.
+        content: String,
+    },
+    /// Ask a peer that is met on a topic for access to its sessions.
+    Connect {
+        /// Whom: a short id is looked for among those who were met.
+        peer: PeerRef,
+        /// How long to look for it and to wait for its answer.
+        timeout: Duration,
+    },
+    /// Grant what waits for the owner: a connection request gets the gateway, a held message goes into its session.
+    Approve {
+        /// The request's id, or the key of a connection request.
+        request: String,
+    },
+    /// Refuse what waits for the owner.
+    Deny {
+        /// The request's id, or the key of a connection request.
+        request: String,
+    },
 }
 
 /// How a command ended well.
@@ -324,6 +360,18 @@ pub enum Reply {
         /// Peers that do not know yet.
         untold: Vec<PublicKey>,
     },
+    /// The node is on this topic.
+    TopicJoined(TopicName),
+    /// The node is no longer on this topic.
+    TopicLeft(TopicName),
+    /// This is shown now.
+    ProfileSet(Profile),
+    /// What became of a connection request.
+    Connected(Connected),
+    /// A held message was let in.
+    Approved(PendingRequest),
+    /// What waited was refused.
+    Denied(PendingRequest),
 }
 
 /// Something for the driver to do.
@@ -446,13 +494,16 @@ pub enum Document {
     Limits,
     /// `replay.log`: nonces of accepted messages, a line each.
     Replay,
+    /// `discovery.json`: our profile and topics, connection requests, texts that wait for the owner.
+    Discovery,
     /// `outbox.jsonl`: messages that wait for their peers, and what became of them.
     Outbox,
 }
 
 impl Document {
     /// Every document.
-    pub const ALL: [Self; 6] = [Self::Identity, Self::Access, Self::Peers, Self::Limits, Self::Replay, Self::Outbox];
+    pub const ALL: [Self; 7] =
+        [Self::Identity, Self::Access, Self::Peers, Self::Limits, Self::Replay, Self::Discovery, Self::Outbox];
 
     /// The file's name in the `p2p` folder.
     #[must_use]
@@ -463,6 +514,7 @@ impl Document {
             Self::Peers => "peers.json",
             Self::Limits => "limits.json",
             Self::Replay => "replay.log",
+            Self::Discovery => "discovery.json",
             Self::Outbox => "outbox.jsonl",
         }
     }

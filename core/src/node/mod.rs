@@ -9,7 +9,9 @@ mod command;
 mod command_error;
 mod deliver;
 mod dial;
+mod discover;
 mod entry;
+mod gate;
 mod io;
 mod once;
 mod outbox;
@@ -39,6 +41,8 @@ pub use self::timer::TimeoutReason;
 use self::change::{Access, Changes};
 use self::deliver::Delivery;
 use self::dial::Dial;
+use self::discover::Discovery;
+use self::gate::Gate;
 use self::request::{Request, RequestNo};
 use self::stream::Stream;
 use crate::config::{Config, ConfigError};
@@ -64,6 +68,8 @@ pub struct Stored {
     pub limits: Option<Vec<u8>>,
     /// `replay.log`.
     pub replay: Option<Vec<u8>>,
+    /// `discovery.json`.
+    pub discovery: Option<Vec<u8>>,
     /// `outbox.jsonl`.
     pub outbox: Option<Vec<u8>>,
 }
@@ -111,6 +117,8 @@ pub struct Node {
     writes: BTreeMap<WriteId, AfterWrite>,
     asks: BTreeMap<AskId, Delivery>,
     notices: rotate::Notices,
+    discovery: Discovery,
+    gate: Gate,
     outgoing: outbox::Outgoing,
     delivered: once::Delivered,
     outputs: VecDeque<Output>,
@@ -125,6 +133,8 @@ enum AfterWrite {
     Journal(Delivery),
     /// A message or question in its session's file: acknowledge it, or ask the AI.
     Record(Delivery),
+    /// An approved text in its session's file: it waits no longer.
+    Approved(CommandId, crate::discovery::PendingId),
     /// An AI's answer in its session's file: send it.
     Answer(Delivery, alloc::string::String),
     /// A line about a message that waits for a peer.
@@ -145,6 +155,7 @@ impl Node {
         let mut rng = Rng::new(seed);
         let damaged = |document| move |error| StartError::Damaged(document, error);
         let fresh = stored.identity.is_none();
+        let access = Access::load(&config, &stored)?;
         let identity = match stored.identity {
             Some(json) => IdentityFile::from_json(&json).map_err(damaged(Document::Identity))?,
             None => {
@@ -152,7 +163,6 @@ impl Node {
                 IdentityFile { current, retired: Vec::new(), former: None }
             }
         };
-        let access = Access::load(&config, stored.access.as_deref(), stored.peers.as_deref())?;
         let limits = match stored.limits {
             Some(json) => RateLimiter::from_json(config.rates, &json, now).map_err(damaged(Document::Limits))?,
             None => RateLimiter::new(config.rates),
@@ -182,6 +192,8 @@ impl Node {
             writes: BTreeMap::new(),
             asks: BTreeMap::new(),
             notices: rotate::Notices::default(),
+            discovery: Discovery::default(),
+            gate: Gate::default(),
             outgoing,
             delivered: once::Delivered::default(),
             outputs: VecDeque::new(),
@@ -193,7 +205,8 @@ impl Node {
         node.mend_rotations(now);
         node.retire_expired(now);
         node.listen();
-        node.schedule_notices(now);
+        node.schedule_all_notices(now);
+        node.meet_again(now);
         Ok(node)
     }
 
@@ -208,6 +221,7 @@ impl Node {
             Input::CancelCommand { id } => self.cancel_command(id, now),
             Input::Written { id, result } => self.written(id, result, now),
             Input::Answered { id, result } => self.answered(id, result, now),
+            Input::Stopping => self.refuse_held_questions(now),
         }
     }
 
@@ -222,6 +236,7 @@ impl Node {
             Some(AfterWrite::Change) => self.change_written(result, now),
             Some(AfterWrite::Journal(delivery)) => self.journal_written(delivery, result, now),
             Some(AfterWrite::Record(delivery)) => self.record_written(delivery, result, now),
+            Some(AfterWrite::Approved(command, id)) => self.approved_written(command, id, result, now),
             Some(AfterWrite::Answer(delivery, answer)) => self.answer_written(delivery, &answer, result, now),
             Some(AfterWrite::Outbox(after)) => self.outbox_written(&after, result, now),
             Some(AfterWrite::Nothing(document)) => {

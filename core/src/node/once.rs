@@ -87,12 +87,17 @@ impl Node {
         let Kind::Log { once: Some(once) } = delivery.kind else {
             return None;
         };
-        let past = self.access.peers.get(&delivery.peer).into_iter().flat_map(|peer| &peer.history);
-        let senders = past.map(|past| past.key).chain([delivery.peer]).collect();
+        let senders = self.keys_of(&delivery.peer);
         // Their clock may be ahead of ours by as much as a message's time may be.
         let ahead = self.config.replay.window.as_millis() as u64 * 2;
         let since = WallTime::from_millis(once.since.as_millis().saturating_sub(ahead));
         Some(OnceOnly { id: once.id, senders, since })
+    }
+
+    /// A peer's key and those before it.
+    pub(super) fn keys_of(&self, peer: &PublicKey) -> Vec<PublicKey> {
+        let past = self.access.peers.get(peer).into_iter().flat_map(|peer| &peer.history);
+        past.map(|past| past.key).chain([*peer]).collect()
     }
 
     /// Whether the message is known to have been delivered. Then it is acknowledged again, and nothing else.

@@ -449,6 +449,8 @@ fn is_final(error: &CommandError, awaited: bool, untold: bool) -> bool {
     match error {
         CommandError::PayloadTooLarge { .. } | CommandError::BadKey(_) => true,
         CommandError::Rejected { reason, .. } if reason.starts_with("payload too large") => true,
+        // It has arrived; the owner decides there.
+        CommandError::Rejected { reason, .. } if reason == crate::gateway::HELD => true,
         // It may just not know our new key yet.
         CommandError::Unauthorized(_) => !untold,
         CommandError::RateLimited(_) | CommandError::Rejected { .. } | CommandError::VersionMismatch(_) => awaited,

@@ -356,6 +356,9 @@ impl Node {
     }
 
     pub(super) fn cancel_command(&mut self, id: CommandId, now: Now) {
+        if self.cancel_connecting(id) {
+            return;
+        }
         let number = self.requests.iter().find(|(_, r)| r.what.command() == Some(id)).map(|(number, _)| *number);
         if let Some(number) = number {
             let stream = self.requests.get(&number).and_then(|r| r.sent).map(|(stream, _)| stream);

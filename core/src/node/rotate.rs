@@ -84,12 +84,17 @@ impl Node {
         }
         self.outputs.push_back(Output::Listen { topic: new.topic() });
         self.event(Event::OwnKeyRotated { old, new });
-        self.schedule_notices(now);
+        // Everybody in the table knows the key before, whatever the wall clock said when they were added.
+        let peers: Vec<PublicKey> = self.access.peers.iter().map(|peer| peer.key).collect();
+        for peer in peers {
+            self.known_by(old, peer, now);
+        }
         self.notices.waiting = until.map(|until| (command, until));
         if until.is_none() {
             self.finish_rotation(command);
         }
         self.tell_peers(now);
+        self.show_profile_to_all(now);
     }
 
     fn finish_rotation(&mut self, command: CommandId) {
@@ -112,15 +117,7 @@ impl Node {
         self.notices.pending.keys().filter(|(of, _)| of == old).map(|(_, peer)| *peer).collect()
     }
 
-    /// Plans to tell every peer of every key that is still in its grace period.
-    pub(super) fn schedule_notices(&mut self, now: Now) {
-        let peers: Vec<PublicKey> =
-            self.access.peers.iter().filter(|peer| peer.revoked.is_none()).map(|peer| peer.key).collect();
-        for peer in peers {
-            self.schedule_notices_for(peer, now);
-        }
-    }
-
+    /// Plans to tell a peer of every rotation since we met that is still in its grace period.
     pub(super) fn schedule_notices_for(&mut self, peer: PublicKey, now: Now) {
         for rotation in self.identity.rotations() {
             // A peer that was added after the rotation knows the new key only.
@@ -151,6 +148,18 @@ impl Node {
         }
         if moved {
             self.store_identity();
+        }
+    }
+
+    /// After a restart: nobody knows any more which of the peers that were met after a rotation know us by the old key
+    /// (from an invite that was claimed under it, say), so each is asked.
+    pub(super) fn schedule_all_notices(&mut self, now: Now) {
+        let Some(oldest) = self.identity.retired.first().map(|retired| retired.identity.public_key()) else {
+            return;
+        };
+        let peers: Vec<PublicKey> = self.access.peers.iter().map(|peer| peer.key).collect();
+        for peer in peers {
+            self.known_by(oldest, peer, now);
         }
     }
 
@@ -234,6 +243,13 @@ impl Node {
             .any(|key| self.notices.pending.get(&(key, *peer)).is_some_and(|notice| !notice.refused))
     }
 
+    /// Whether we met a peer after a rotation, so that it may know us by the new key only.
+    fn met_after_rotation(&self, old: &PublicKey, peer: &PublicKey) -> bool {
+        let position = self.identity.retired.iter().position(|retired| retired.identity.public_key() == *old);
+        let rotated = position.and_then(|position| self.identity.successor_of(position).rotated_at());
+        self.access.peers.get(peer).is_none_or(|peer| rotated.is_none_or(|rotated| peer.added > rotated))
+    }
+
     pub(super) fn notice_ended(
         &mut self,
         old: PublicKey,
@@ -242,7 +258,10 @@ impl Node {
         now: Now,
     ) {
         let peer = self.acting(peer, now);
-        if result.is_ok() {
+        let refused = matches!(result, Err(CommandError::Rejected { .. }));
+        // It never knew the old key: there is nothing to be told.
+        let told = result.is_ok() || refused && self.met_after_rotation(&old, &peer);
+        if told {
             self.notices.pending.remove(&(old, peer));
             if let Some(told) = self.identity.told_mut(&old) {
                 told.insert(peer);
@@ -250,10 +269,13 @@ impl Node {
             let all_know = self.untold(&old).is_empty();
             self.identity.former.take_if(|former| former.public_key == old && all_know);
             self.store_identity();
-            self.event(Event::RotationTold { peer });
+            if result.is_ok() {
+                self.event(Event::RotationTold { peer });
+            }
+            self.peer_is_back(peer, now);
         } else if let Some(notice) = self.notices.pending.get_mut(&(old, peer)) {
             notice.under_way = false;
-            notice.refused |= matches!(result, Err(CommandError::Rejected { .. }));
+            notice.refused |= refused;
             notice.at = now.mono + notice.delay;
             // After the grace period there is no hurry any more: nobody can reach us by the old key.
             let longest = if self.identity.find(&old).is_some() { LAST_RETRY } else { LAST_RETRY * 6 };

@@ -12,7 +12,6 @@ use crate::access::SessionName;
 use crate::chain::Chain;
 use crate::channel::Channel;
 use crate::event::{Event, RejectReason};
-use crate::grant::Needs;
 use crate::keys::{EncryptKey, Nonce, PublicKey, VerifyingKey};
 use crate::message::{Body, Header, Message};
 use crate::rate::{Action, Subject};
@@ -26,12 +25,16 @@ const LOOP: &str = "loop: this node waits for the answer to this very question, 
 impl Node {
     /// A line on a stream that the other side dialled, after the handshake.
     pub(super) fn serve(&mut self, id: StreamId, request: Received, now: Now) {
-        let Some((key, busy)) = self.streams.get(&id).and_then(|stream| {
-            let busy = stream.serving >= self.config.max_requests_per_stream;
-            stream.channel().map(|channel| (channel.remote().clone(), busy))
-        }) else {
+        let Some(channel) = self.streams.get(&id).and_then(|stream| stream.channel()) else {
             return;
         };
+        let (key, expires) = (channel.remote().clone(), channel.expires(&self.config));
+        if expires <= now.mono {
+            // No nuisance: a peer with another limit cannot know.
+            let (nonce, words) = (Some(request.message().header.nonce), "the keys of this stream are too old");
+            self.refuse(id, nonce, None, RejectReason::OutsideWindow, words, now);
+            return self.close(id, now);
+        }
         if let Err(reason) = self.precheck(id, &request, &key, now) {
             return self.refuse_early(id, &request, reason, now);
         }
@@ -40,9 +43,14 @@ impl Node {
         if matches!(request.message().body, Body::KeyRotation(_)) {
             return self.serve_rotation(id, request, peer, now);
         }
-        let Ok(message) = request.verify(&key) else {
-            return self.invalid(id, RejectReason::BadSignature, now);
-        };
+        match request.verify(&key) {
+            Ok(message) => self.serve_message(id, message, peer, now),
+            Err(_) => self.invalid(id, RejectReason::BadSignature, now),
+        }
+    }
+
+    /// A message that its sender signed: how often, then what it wants.
+    fn serve_message(&mut self, id: StreamId, message: Message, peer: PublicKey, now: Now) {
         let (action, session) = match &message.body {
             Body::Log(log) => (Action::Log, Some(log.session.clone())),
             Body::Inject(inject) => (Action::Inject, Some(inject.session.clone())),
@@ -58,7 +66,7 @@ impl Node {
                 now,
             );
         }
-        if busy {
+        if self.streams.get(&id).is_some_and(|stream| stream.serving >= self.config.max_requests_per_stream) {
             let text = "too many requests at once";
             return self.refuse(id, Some(message.header.nonce), session, RejectReason::Crowded, text, now);
         }
@@ -103,9 +111,6 @@ impl Node {
     fn precheck(&self, id: StreamId, request: &Received, key: &VerifyingKey, now: Now) -> Result<(), RejectReason> {
         let channel = self.streams.get(&id).and_then(|stream| stream.channel()).ok_or(RejectReason::NotForUs)?;
         channel.precheck_request(request)?;
-        if channel.expires(&self.config) <= now.mono {
-            return Err(RejectReason::OutsideWindow);
-        }
         let (action, payload) = match &request.message().body {
             Body::Log(log) => (Action::Log, log.payload.len()),
             Body::Inject(inject) => (Action::Inject, inject.payload.len()),
@@ -230,11 +235,7 @@ impl Node {
     }
 
     pub(super) fn authorised(&self, peer: &PublicKey, session: &SessionName, kind: &Kind, now: Now) -> bool {
-        let needs = match kind {
-            Kind::Log { .. } => Needs::Log,
-            Kind::Inject { .. } => Needs::Inject,
-        };
-        self.access.grants.authorise(peer, session, needs, now.wall).is_some()
+        self.permit(peer, session, kind.needs(), now).is_some()
     }
 
     fn open(&mut self, id: StreamId, encrypt_key: EncryptKey, payload: &str) -> Result<String, RejectReason> {

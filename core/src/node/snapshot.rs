@@ -3,11 +3,13 @@
 use alloc::vec::Vec;
 
 use super::{Node, StreamId, TransportKey, Waiting};
+use crate::discovery::{Asked, Discovered, PendingRequest};
 use crate::grant::Grant;
 use crate::identity::FormerKey;
 use crate::invite::InviteSummary;
 use crate::keys::{EncryptKey, PublicKey};
 use crate::peer::{Peer, PeerRef};
+use crate::profile::{Profile, TopicName};
 use crate::rate::{Standing, Subject};
 use crate::rotation::RotationReason;
 use crate::time::{Now, WallTime};
@@ -35,6 +37,16 @@ pub struct Snapshot {
     pub outbox: Vec<Waiting>,
     /// Streams whose other side has shown who it is.
     pub streams: Vec<StreamInfo>,
+    /// What we show on topics.
+    pub profile: Profile,
+    /// The topics we joined.
+    pub topics: Vec<TopicName>,
+    /// Who was met there, by key.
+    pub discovered: Vec<Discovered>,
+    /// What waits for the owner, the oldest first.
+    pub requests: Vec<PendingRequest>,
+    /// Connection requests of ours that are not decided.
+    pub asked: Vec<Asked>,
 }
 
 /// A key of ours that was given up: in its grace period, or after it while peers can still be told of its successor.
@@ -150,7 +162,19 @@ impl Node {
             invites: self.access.invites.iter().cloned().collect(),
             outbox: self.waiting_messages(),
             streams: streams.collect(),
+            profile: self.access.book.profile.clone(),
+            topics: self.access.book.topics.iter().cloned().collect(),
+            discovered: self.discovered(),
+            requests: self.pending_requests(),
+            asked: self.access.book.asked.clone(),
         }
+    }
+
+    /// What waits for the owner, the oldest first.
+    fn pending_requests(&self) -> Vec<PendingRequest> {
+        let mut requests: Vec<_> = self.pending_connections().chain(self.pending_messages()).collect();
+        requests.sort_by_key(|request| (request.since, request.id));
+        requests
     }
 
     /// The peer that has or had this key.
@@ -168,6 +192,6 @@ impl Node {
     /// Bytes held for streams that have not ended their line yet: what strangers can make us keep.
     #[must_use]
     pub fn buffered(&self) -> usize {
-        self.streams.values().map(|stream| stream.lines.buffered()).sum()
+        self.streams.values().map(|stream| stream.lines.buffered()).sum::<usize>() + self.discovery.buffered()
     }
 }

@@ -74,8 +74,11 @@ impl Stream {
 
 impl Node {
     pub(super) fn stream_opened(&mut self, id: StreamId, origin: StreamOrigin, remote: TransportKey, now: Now) {
-        if self.streams.contains_key(&id) {
+        if self.streams.contains_key(&id) || self.discovery.has(id) {
             return;
+        }
+        if let Some(topic) = self.topic_of_stream(&origin) {
+            return self.meet(id, &origin, topic, remote, now);
         }
         match origin {
             StreamOrigin::Dialled(dial) => self.dialled(id, dial, remote, now),
@@ -120,7 +123,7 @@ impl Node {
         self.streams.insert(id, stream);
     }
 
-    fn turn_away(&mut self, id: StreamId, remote: TransportKey, reason: RejectReason) {
+    pub(super) fn turn_away(&mut self, id: StreamId, remote: TransportKey, reason: RejectReason) {
         self.outputs.push_back(Output::CloseStream { stream: id });
         self.event(Event::PeerRejected { remote, reason });
     }
@@ -162,6 +165,9 @@ impl Node {
     }
 
     pub(super) fn received(&mut self, id: StreamId, bytes: &[u8], now: Now) {
+        if self.discovery.has(id) {
+            return self.meeting_received(id, bytes, now);
+        }
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
@@ -330,6 +336,7 @@ impl Node {
     }
 
     pub(super) fn stream_closed(&mut self, id: StreamId, now: Now) {
+        self.meeting_ended(id, now);
         let Some(stream) = self.streams.remove(&id) else {
             return;
         };
@@ -348,6 +355,7 @@ impl Node {
     /// What waited for a stream hears that it is gone.
     fn forget_stream(&mut self, id: StreamId, stream: Stream, now: Now) {
         self.cancel_asks(id);
+        self.drop_held_questions(id);
         for request in stream.asked.into_values() {
             self.request_unanswered(request, now);
         }

@@ -32,6 +32,8 @@ pub enum TimeoutReason {
     Outbox,
     /// Counters are stored.
     Limits,
+    /// Discovery: a topic is searched again, or a stream there is pinged or closed.
+    Discovery,
     /// Expiries are looked at.
     Expiry,
 }
@@ -45,9 +47,18 @@ impl Node {
         let dials = self.dials.values().filter_map(|dial| dial.timeout().map(|at| (at, TimeoutReason::Dial)));
         let notices = self.notice_timeout().map(|at| (at, TimeoutReason::Notice));
         let outbox = self.outgoing.timeout().map(|at| (at, TimeoutReason::Outbox));
+        let discovery = self.discovery.timeout().map(|at| (at, TimeoutReason::Discovery));
         let limits = self.limits_dirty.then(|| (self.limits_saved + SAVE_LIMITS_EVERY, TimeoutReason::Limits));
         let expiry = (self.expiries_seen + LOOK_AT_WALL_CLOCK_EVERY, TimeoutReason::Expiry);
-        streams.chain(requests).chain(dials).chain(notices).chain(outbox).chain(limits).chain([expiry]).min()
+        streams
+            .chain(requests)
+            .chain(dials)
+            .chain(notices)
+            .chain(outbox)
+            .chain(discovery)
+            .chain(limits)
+            .chain([expiry])
+            .min()
     }
 
     /// Does what the clock demands. Calling it early or often does no harm.
@@ -57,6 +68,7 @@ impl Node {
         self.retry_dials(now);
         self.tell_peers(now);
         self.end_waiting(now);
+        self.discover_on_time(now);
         self.expire_outbox(now);
         if self.limits_dirty && self.limits_saved + SAVE_LIMITS_EVERY <= now.mono {
             self.save_limits(now);
@@ -66,6 +78,9 @@ impl Node {
             self.mend_rotations(now);
             self.retire_expired(now);
             self.prune_access(now);
+            self.forget_found(now);
+            self.refuse_stale_questions(now);
+            self.expire_book(now);
             if self.identity_unsaved {
                 self.store_identity();
             }

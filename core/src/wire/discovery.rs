@@ -153,6 +153,12 @@ impl Received {
         self.proof.as_ref().map(|(proof, _)| proof)
     }
 
+    /// Whether taking it in costs a signature or a write.
+    #[must_use]
+    pub const fn is_dear(&self) -> bool {
+        self.proof.is_some() || !matches!(self.message, Message::Ping { .. } | Message::Pong | Message::Other)
+    }
+
     /// Checks that the owner of `key` signed the message. Whom it is for is another matter.
     ///
     /// # Errors

@@ -177,6 +177,7 @@ impl World {
             peers: document(Document::Peers),
             limits: document(Document::Limits),
             replay: document(Document::Replay),
+            discovery: document(Document::Discovery),
             outbox: document(Document::Outbox),
         };
         let seed = [old.key.wrapping_add(100 + old.next as u8); 32];
@@ -277,9 +278,14 @@ impl World {
 
     /// Opens a stream to a host whose other end is the test.
     pub fn open_raw(&mut self, host: usize, remote: u8) -> StreamId {
+        let topics = self.hosts[host].topics.clone();
+        self.open_raw_for(host, remote, topics)
+    }
+
+    /// Opens such a stream as one that came for these topics.
+    pub fn open_raw_for(&mut self, host: usize, remote: u8, topics: Vec<Topic>) -> StreamId {
         let stream = StreamId(self.hosts[host].next());
         self.hosts[host].raw.insert(stream, Vec::new());
-        let topics = self.hosts[host].topics.clone();
         let origin = StreamOrigin::Accepted { topics };
         self.input(host, Input::StreamOpened { stream, origin, remote: TransportKey([remote; 32]) });
         stream

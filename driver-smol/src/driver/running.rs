@@ -131,6 +131,8 @@ impl Running {
     /// Lets what was accepted come to its end, and takes on nothing more.
     async fn finish(mut self, written: Receiver<Written>) {
         self.stopping = true;
+        self.input(Input::Stopping);
+        self.drain();
         self.dials.clear();
         self.asks.clear();
         for open in self.streams.values_mut() {
@@ -294,9 +296,13 @@ impl Running {
             return;
         }
         let (listening, inbox) = (self.network.listen(topic.0), self.inbox.clone());
+        // Where peers find us: a discovery topic says nothing about that.
+        let counts = topic == self.node.public_key().topic();
         smol::spawn(async move {
             let result = listening.await;
-            drop(inbox.send(Wake::Listened(result)).await);
+            if counts {
+                drop(inbox.send(Wake::Listened(result)).await);
+            }
         })
         .detach();
     }

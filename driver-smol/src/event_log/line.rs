@@ -34,6 +34,10 @@ impl Subject {
             | Event::QueuedFailed { peer, .. }
             | Event::GrantCreated { peer, .. }
             | Event::GrantRevoked { peer, .. }
+            | Event::PeerDiscovered { peer, .. }
+            | Event::ConnectRequested { peer, .. }
+            | Event::ConnectAnswered { peer, .. }
+            | Event::MessageHeld { peer, .. }
             | Event::RotationTold { peer } => Some(*peer),
             Event::KeyRotated { new, .. } => Some(*new),
             Event::RotationConflict { known, .. } => Some(*known),
@@ -136,6 +140,16 @@ fn details(event: &Event) -> Vec<(&'static str, Value)> {
         Event::RotationConflict { old, refused, .. } => vec![("oldKey", text(old)), ("refusedKey", text(refused))],
         Event::OwnKeyRotated { old, new } => vec![("newKey", text(new)), ("oldKey", text(old))],
         Event::RotationTold { .. } => Vec::new(),
+        Event::PeerDiscovered { proven, topic, .. } => {
+            vec![("proven", (*proven).into()), ("topic", text(topic))]
+        }
+        Event::ConnectRequested { proven, request, .. } => {
+            vec![("proven", (*proven).into()), ("request", text(request))]
+        }
+        Event::ConnectAnswered { accepted, .. } => vec![("accepted", (*accepted).into())],
+        Event::MessageHeld { session, request, .. } => {
+            vec![("session", text(session)), ("request", text(request))]
+        }
         Event::StoreFailed { what, reason } => vec![("what", what.as_str().into()), ("reason", reason.as_str().into())],
     }
 }
