@@ -9,6 +9,7 @@ use crate::gateway::Gateway;
 use crate::outbox::OutboxConfig;
 use crate::rate::RateConfig;
 use crate::replay::ReplayConfig;
+use crate::rotation::RotationReason;
 
 /// The bounds and delays of a [`Node`](crate::Node).
 ///
@@ -26,6 +27,8 @@ pub struct Config {
     pub ephemeral_ttl: Duration,
     /// How long a rotated key of ours, or of a peer, goes on to count. A peer may ask for less, never for more.
     pub rotation_grace: Duration,
+    /// The same for a key that somebody else may have, if that is shorter.
+    pub rotation_grace_compromise: Duration,
     /// The lowest protocol version that is spoken: 1 or 2.
     pub min_version: u8,
     /// From a stream's opening to the end of its handshake.
@@ -76,6 +79,15 @@ impl Config {
     #[must_use]
     pub const fn max_line(&self) -> usize {
         self.max_payload + Self::MESSAGE_OVERHEAD
+    }
+
+    /// How long a key that was given up for this reason goes on to count at most.
+    #[must_use]
+    pub fn grace(&self, reason: RotationReason) -> Duration {
+        match reason {
+            RotationReason::Compromise => self.rotation_grace.min(self.rotation_grace_compromise),
+            RotationReason::Scheduled | RotationReason::Upgrade => self.rotation_grace,
+        }
     }
 
     /// Checks that the values make sense together.
@@ -131,6 +143,7 @@ impl Default for Config {
             replay: ReplayConfig::default(),
             ephemeral_ttl: Duration::from_secs(3600),
             rotation_grace: Duration::from_secs(24 * 3600),
+            rotation_grace_compromise: Duration::from_secs(3600),
             min_version: 1,
             handshake_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),

@@ -231,6 +231,8 @@ pub enum RejectReason {
     VersionMismatch,
     /// No handshake in time, or too many streams.
     Crowded,
+    /// Sent to a key of ours that somebody else may have, and that is given up for that.
+    KeyGivenUp,
     /// It waits for the owner's approval.
     Held,
     /// The owner refused it, or did not decide in time.
@@ -262,6 +264,7 @@ impl RejectReason {
             Self::BadRotation => "bad rotation",
             Self::VersionMismatch => "version mismatch",
             Self::Crowded => "crowded",
+            Self::KeyGivenUp => "key given up",
             Self::Held => "held",
             Self::Denied => "denied",
             Self::Stopping => "stopping",

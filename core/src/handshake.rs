@@ -139,6 +139,11 @@ pub(crate) fn addressee(hello: &Received) -> Option<PublicKey> {
     }
 }
 
+/// Whether a hello names whom it is for: then the answer may name the hello.
+pub(crate) fn names_addressee(hello: &Message) -> bool {
+    matches!(&hello.body, Body::Hello(body) if body.to.is_some())
+}
+
 /// Answers a verified hello as `identity`.
 pub(crate) fn answer(
     hello: Message,

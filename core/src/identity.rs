@@ -2,6 +2,7 @@
 //!
 //! Private keys are wiped when dropped, are written nowhere but into `identity.json`, and appear in no message text.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -144,6 +145,46 @@ pub struct RetiredIdentity {
     pub told: BTreeSet<PublicKey>,
 }
 
+/// One step from a key of ours to the next.
+pub(crate) struct OwnRotation<'a> {
+    /// The key that was given up.
+    pub(crate) old: PublicKey,
+    /// Its successor.
+    pub(crate) successor: &'a Identity,
+    /// The statement that says so.
+    pub(crate) statement: &'a str,
+    /// Who has been told.
+    pub(crate) told: &'a BTreeSet<PublicKey>,
+}
+
+/// A key that no longer counts, for the peers that were away during its grace period: its private half is gone, the
+/// statement it signed remains.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FormerKey {
+    /// The key.
+    pub public_key: PublicKey,
+    /// When its grace period ended.
+    pub valid_until: WallTime,
+    /// Why it was replaced.
+    pub reason: RotationReason,
+    /// The JSON by which it names its direct successor, signed.
+    pub statement: String,
+    /// The peers that have acknowledged the statement.
+    pub told: BTreeSet<PublicKey>,
+}
+
+impl From<&RetiredIdentity> for FormerKey {
+    fn from(retired: &RetiredIdentity) -> Self {
+        Self {
+            public_key: retired.identity.public_key(),
+            valid_until: retired.valid_until,
+            reason: retired.reason,
+            statement: retired.statement.clone(),
+            told: retired.told.clone(),
+        }
+    }
+}
+
 /// What `identity.json` holds: a node's keys, and the retired ones whose grace period lasts.
 #[derive(Debug)]
 pub struct IdentityFile {
@@ -151,6 +192,9 @@ pub struct IdentityFile {
     pub current: Identity,
     /// Keys in their grace period, oldest first.
     pub retired: Vec<RetiredIdentity>,
+    /// The last key whose grace period is over, while a peer has yet to hear of its successor. Of those before it nobody
+    /// can be told any more: that takes their successors' private keys.
+    pub former: Option<Box<FormerKey>>,
 }
 
 impl IdentityFile {
@@ -172,6 +216,40 @@ impl IdentityFile {
         self.retired.get(position + 1).map_or(&self.current, |retired| &retired.identity)
     }
 
+    /// The keys that peers may have to be told of, oldest first: each with its statement, the key that followed it, when
+    /// that was, and who has been told.
+    pub(crate) fn rotations(&self) -> impl Iterator<Item = OwnRotation<'_>> {
+        let first = self.retired.first().map_or(&self.current, |retired| &retired.identity);
+        let former = self.former.iter().map(move |former| OwnRotation {
+            old: former.public_key,
+            successor: first,
+            statement: &former.statement,
+            told: &former.told,
+        });
+        let retired = self.retired.iter().enumerate().map(|(position, retired)| OwnRotation {
+            old: retired.identity.public_key(),
+            successor: self.successor_of(position),
+            statement: &retired.statement,
+            told: &retired.told,
+        });
+        former.chain(retired)
+    }
+
+    /// Who has been told of the successor of this key.
+    pub(crate) fn told_mut(&mut self, old: &PublicKey) -> Option<&mut BTreeSet<PublicKey>> {
+        if let Some(former) = self.former.as_mut().filter(|former| former.public_key == *old) {
+            return Some(&mut former.told);
+        }
+        let retired = self.retired.iter_mut().find(|retired| retired.identity.public_key() == *old);
+        retired.map(|retired| &mut retired.told)
+    }
+
+    /// The same of every key.
+    pub(crate) fn all_told_mut(&mut self) -> impl Iterator<Item = &mut BTreeSet<PublicKey>> {
+        let former = self.former.iter_mut().map(|former| &mut former.told);
+        former.chain(self.retired.iter_mut().map(|retired| &mut retired.told))
+    }
+
     /// A second copy of the keys, for a change that is not in force yet.
     #[must_use]
     pub(crate) fn duplicate(&self) -> Self {
@@ -182,7 +260,7 @@ impl IdentityFile {
             statement: retired.statement.clone(),
             told: retired.told.clone(),
         });
-        Self { current: self.current.duplicate(), retired: retired.collect() }
+        Self { current: self.current.duplicate(), retired: retired.collect(), former: self.former.clone() }
     }
 
     fn identities(&self) -> impl Iterator<Item = &Identity> {

@@ -96,7 +96,8 @@ pub(super) struct Inspected {
 
 impl Inspected {
     fn is_for_us(&self) -> bool {
-        let former = self.snapshot.grace.iter().map(|key| key.public_key);
+        let counts = self.snapshot.grace.iter().filter(|key| key.until > Node::now());
+        let former = counts.map(|key| key.public_key);
         former.chain([self.snapshot.public_key]).any(|key| key == self.token.subject)
     }
 

@@ -142,6 +142,7 @@ pub(super) fn json(peer: &Peer) -> Object {
         .time(["lastSeen", "lastSeenIso"], peer.last_seen)
         .time(["revoked", "revokedIso"], peer.revoked)
         .with("opened", opened)
+        .shown("peerKey", peer.key)
         .with("keyHistory", peer.history.iter().map(past).collect::<Json>())
 }
 

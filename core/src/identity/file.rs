@@ -3,6 +3,7 @@
 //! The text is written into one buffer of sufficient size and parsed without copies, so that no private key stays
 //! behind in memory that nobody wipes.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -13,7 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::{Identity, IdentityFile, RetiredIdentity};
+use super::{FormerKey, Identity, IdentityFile, RetiredIdentity};
 use crate::error::{MemberFault, StateError};
 use crate::keys::PublicKey;
 use crate::rotation::RotationReason;
@@ -30,25 +31,37 @@ const KEY_LEN: usize = 64;
 
 pub(super) fn write(file: &IdentityFile) -> Zeroizing<Vec<u8>> {
     let statements: Vec<String> = file.retired.iter().map(|retired| quoted(&retired.statement)).collect();
-    let told: usize = file.retired.iter().map(|retired| retired.told.len()).sum();
-    let texts: usize = statements.iter().map(String::len).sum();
-    let capacity = IDENTITY_LEN * (2 + 2 * file.retired.len()) + KEY_LEN * told + texts;
+    let former_statement = file.former.as_ref().map(|former| quoted(&former.statement));
+    let told = file.retired.iter().map(|retired| &retired.told).chain(file.former.iter().map(|former| &former.told));
+    let told: usize = told.map(BTreeSet::len).sum();
+    let texts: usize = statements.iter().chain(&former_statement).map(String::len).sum();
+    let capacity = IDENTITY_LEN * (3 + 2 * file.retired.len()) + KEY_LEN * told + texts;
     let mut out = Zeroizing::new(String::with_capacity(capacity));
     out.push('{');
     push_identity(&mut out, &file.current);
     for (place, (retired, statement)) in file.retired.iter().zip(&statements).enumerate() {
         out.push_str(if place == 0 { ",\"retired\":[{" } else { ",{" });
         push_identity(&mut out, &retired.identity);
-        push(&mut out, format_args!(",\"validUntil\":{}", retired.valid_until.as_millis()));
-        push(&mut out, format_args!(",\"reason\":\"{}\",\"statement\":{statement},\"told\":[", retired.reason));
-        for (place, key) in retired.told.iter().enumerate() {
-            push(&mut out, format_args!("{}\"{key}\"", if place == 0 { "" } else { "," }));
-        }
-        out.push_str("]}");
+        push_end(&mut out, retired.valid_until, retired.reason, statement, &retired.told);
     }
-    out.push_str(if file.retired.is_empty() { "}" } else { "]}" });
+    out.push_str(if file.retired.is_empty() { "" } else { "]" });
+    if let (Some(former), Some(statement)) = (&file.former, &former_statement) {
+        push(&mut out, format_args!(",\"former\":{{\"publicKey\":\"{}\"", former.public_key));
+        push_end(&mut out, former.valid_until, former.reason, statement, &former.told);
+    }
+    out.push('}');
     debug_assert!(out.len() <= capacity, "the buffer moved and left private keys behind");
     Zeroizing::new(core::mem::take(&mut *out).into_bytes())
+}
+
+/// The end of a key that was replaced: how long it counted, why, and who knows.
+fn push_end(out: &mut String, until: WallTime, reason: RotationReason, statement: &str, told: &BTreeSet<PublicKey>) {
+    push(out, format_args!(",\"validUntil\":{}", until.as_millis()));
+    push(out, format_args!(",\"reason\":\"{reason}\",\"statement\":{statement},\"told\":["));
+    for (place, key) in told.iter().enumerate() {
+        push(out, format_args!("{}\"{key}\"", if place == 0 { "" } else { "," }));
+    }
+    out.push_str("]}");
 }
 
 fn push_identity(out: &mut String, identity: &Identity) {
@@ -101,6 +114,18 @@ struct Members<'a> {
     // Of the document only.
     #[serde(borrow, default)]
     retired: Vec<Members<'a>>,
+    #[serde(borrow, default)]
+    former: Option<Former<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Former<'a> {
+    public_key: Option<&'a str>,
+    valid_until: Option<WallTime>,
+    reason: Option<&'a str>,
+    statement: Option<String>,
+    told: Option<Vec<&'a str>>,
 }
 
 pub(super) fn read(json: &[u8]) -> Result<IdentityFile, StateError> {
@@ -110,18 +135,31 @@ pub(super) fn read(json: &[u8]) -> Result<IdentityFile, StateError> {
         column: error.column(),
     })?;
     let retired = members.retired.iter().map(read_retired).collect::<Result<_, _>>()?;
-    Ok(IdentityFile { current: read_identity(&members)?, retired })
+    let former = members.former.as_ref().map(read_former).transpose()?.map(Box::new);
+    Ok(IdentityFile { current: read_identity(&members)?, retired, former })
+}
+
+fn read_former(former: &Former<'_>) -> Result<FormerKey, StateError> {
+    Ok(FormerKey {
+        public_key: parsed(required(former.public_key, "publicKey")?, "publicKey")?,
+        valid_until: required(former.valid_until, "validUntil")?,
+        reason: parsed(required(former.reason, "reason")?, "reason")?,
+        statement: required(former.statement.clone(), "statement")?,
+        told: read_told(former.told.as_ref())?,
+    })
+}
+
+fn read_told(told: Option<&Vec<&str>>) -> Result<BTreeSet<PublicKey>, StateError> {
+    required(told, "told")?.iter().map(|key| parsed(key, "told")).collect()
 }
 
 fn read_retired(members: &Members<'_>) -> Result<RetiredIdentity, StateError> {
-    let told: BTreeSet<PublicKey> =
-        required(members.told.as_ref(), "told")?.iter().map(|key| parsed(key, "told")).collect::<Result<_, _>>()?;
     Ok(RetiredIdentity {
         identity: read_identity(members)?,
         valid_until: required(members.valid_until, "validUntil")?,
         reason: parsed::<RotationReason>(required(members.reason, "reason")?, "reason")?,
         statement: required(members.statement.clone(), "statement")?,
-        told,
+        told: read_told(members.told.as_ref())?,
     })
 }
 

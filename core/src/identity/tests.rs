@@ -19,7 +19,14 @@ fn file(seed: u8) -> IdentityFile {
         statement: "{\"a \\\"statement\\\"\":\"é\\u0001\"}".into(),
         told,
     };
-    IdentityFile { current, retired: vec![retired] }
+    let former = FormerKey {
+        public_key: PublicKey::from_bytes([3; 32]),
+        valid_until: WallTime::from_millis(900),
+        reason: RotationReason::Compromise,
+        statement: "{}".into(),
+        told: BTreeSet::from([PublicKey::from_bytes([4; 32])]),
+    };
+    IdentityFile { current, retired: vec![retired], former: Some(Box::new(former)) }
 }
 
 fn json(file: &IdentityFile) -> String {
@@ -128,7 +135,7 @@ fn a_member_given_twice_is_refused() {
 quickcheck! {
     fn any_identity_survives_the_document(seed: u8, created: u64) -> bool {
         let identity = Identity::generate(&mut Rng::new([seed; 32]), WallTime::from_millis(created));
-        let file = IdentityFile { current: identity, retired: Vec::new() };
+        let file = IdentityFile { current: identity, retired: Vec::new(), former: None };
         let again = IdentityFile::from_json(&file.to_json()).unwrap();
         again.to_json() == file.to_json() && again.current.created().as_millis() == created
     }

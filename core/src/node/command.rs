@@ -322,7 +322,7 @@ impl Node {
             Ok(token) => token,
             Err(error) => return refuse(self, &alloc::format!("invalid token: {error}")),
         };
-        if self.identity.find(&token.issuer).is_none() {
+        if self.identity.find(&token.issuer).is_none() || self.is_compromised(&token.issuer) {
             return refuse(self, "token not issued by this peer");
         }
         if token.subject != header.from {

@@ -158,7 +158,10 @@ impl Node {
         let access = Access::load(&config, &stored)?;
         let identity = match stored.identity {
             Some(json) => IdentityFile::from_json(&json).map_err(damaged(Document::Identity))?,
-            None => IdentityFile { current: Identity::generate(&mut rng, now.wall), retired: Vec::new() },
+            None => {
+                let current = Identity::generate(&mut rng, now.wall);
+                IdentityFile { current, retired: Vec::new(), former: None }
+            }
         };
         let limits = match stored.limits {
             Some(json) => RateLimiter::from_json(config.rates, &json, now).map_err(damaged(Document::Limits))?,

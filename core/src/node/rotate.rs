@@ -1,8 +1,13 @@
 //! Key rotation: our own (new keys, telling the peers, the grace period) and a peer's.
 //!
 //! After a rotation the node answers to both keys until the old one's grace period ends, and remembers which peers have
-//! heard of the new one. Those that have not are told when they can be reached.
+//! heard of the new one. Those that have not are told when they can be reached, also after that: the statement is kept
+//! when the old private key is wiped, until the key that it names is given up, too.
+//!
+//! A key that somebody else may have (`compromise`) counts for a short time only, and meanwhile for one thing only: peers
+//! that use it are known by that to need telling. Nothing else is done under it, and nobody new gets in by it.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -12,7 +17,7 @@ use super::change::Change;
 use super::request::{Request, What};
 use super::{AfterWrite, CommandError, CommandId, Document, DocumentWrite, Node, Output, Reply, StreamId};
 use crate::event::{Event, RejectReason};
-use crate::identity::{Identity, IdentityFile, RetiredIdentity};
+use crate::identity::{FormerKey, Identity, IdentityFile, RetiredIdentity};
 use crate::keys::PublicKey;
 use crate::message::{Header, KeyRotation};
 use crate::rotation::{RotationReason, RotationStatement};
@@ -22,6 +27,8 @@ use crate::time::{Instant, Now};
 const FIRST_RETRY: Duration = Duration::from_secs(60);
 /// The longest such delay.
 const LAST_RETRY: Duration = Duration::from_secs(3600);
+/// What is said to whoever uses a key of ours that somebody else may have.
+pub(super) const KEY_GIVEN_UP: &str = "this key was given up: its owner tells its peers of the new one";
 /// How long one attempt to tell a peer may take.
 const NOTICE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -56,10 +63,10 @@ impl Node {
         }
         let old = &self.identity.current;
         let new = old.successor(&mut self.rng, now.wall);
-        let statement = statement(old, &new, reason, self.config.rotation_grace, now);
+        let statement = statement(old, &new, reason, self.config.grace(reason), now);
         let mut next = self.identity.duplicate();
         let identity = core::mem::replace(&mut next.current, new);
-        let valid_until = now.wall + self.config.rotation_grace;
+        let valid_until = now.wall + self.config.grace(reason);
         next.retired.push(RetiredIdentity { identity, valid_until, reason, statement, told: Default::default() });
         let until = wait.map(|wait| now.mono + wait);
         self.change(Change::OwnRotation { command, until, next }, now);
@@ -70,10 +77,9 @@ impl Node {
         let before = core::mem::replace(&mut self.identity, next);
         let (old, new) = (before.current.public_key(), self.identity.current.public_key());
         // Who was told of earlier rotations while this one was being stored.
-        for earlier in before.retired {
-            let same = |retired: &&mut RetiredIdentity| retired.identity.public_key() == earlier.identity.public_key();
-            if let Some(retired) = self.identity.retired.iter_mut().find(same) {
-                retired.told.extend(earlier.told);
+        for earlier in before.rotations() {
+            if let Some(told) = self.identity.told_mut(&earlier.old) {
+                told.extend(earlier.told);
             }
         }
         self.outputs.push_back(Output::Listen { topic: new.topic() });
@@ -113,12 +119,12 @@ impl Node {
 
     /// Plans to tell a peer of every rotation since we met that is still in its grace period.
     pub(super) fn schedule_notices_for(&mut self, peer: PublicKey, now: Now) {
-        for (position, retired) in self.identity.retired.iter().enumerate() {
+        for rotation in self.identity.rotations() {
             // A peer that was added after the rotation knows the new key only.
-            let rotated = self.identity.successor_of(position).rotated_at();
+            let rotated = rotation.successor.rotated_at();
             let older = self.access.peers.get(&peer).is_some_and(|peer| Some(peer.added) <= rotated);
-            if older && !retired.told.contains(&peer) {
-                let key = (retired.identity.public_key(), peer);
+            if older && !rotation.told.contains(&peer) {
+                let key = (rotation.old, peer);
                 let notice = Notice { at: now.mono, delay: FIRST_RETRY, under_way: false, refused: false };
                 self.notices.pending.entry(key).or_insert(notice);
             }
@@ -128,9 +134,9 @@ impl Node {
     /// A peer has a new key: what it was told, and what it has yet to be told, it is under that key.
     pub(super) fn move_notices(&mut self, old: &PublicKey, new: PublicKey, now: Now) {
         let mut moved = false;
-        for retired in &mut self.identity.retired {
-            if retired.told.remove(old) {
-                moved |= retired.told.insert(new);
+        for told in self.identity.all_told_mut() {
+            if told.remove(old) {
+                moved |= told.insert(new);
             }
         }
         let keys: Vec<PublicKey> =
@@ -191,7 +197,7 @@ impl Node {
 
     /// Whether a peer has yet to hear of a key of ours.
     pub(super) fn has_untold_key(&self, peer: &PublicKey) -> bool {
-        self.notices.pending.keys().any(|(_, of)| of == peer)
+        self.notices.pending.iter().any(|((_, of), notice)| of == peer && !notice.refused)
     }
 
     /// A peer that was never told of our new key is told before anything else is asked of it under that key.
@@ -214,12 +220,11 @@ impl Node {
             .map(|(key, _)| *key)
             .collect();
         for (old, peer) in due {
-            let Some(position) = self.identity.retired.iter().position(|r| r.identity.public_key() == old) else {
+            let Some(rotation) = self.identity.rotations().find(|rotation| rotation.old == old) else {
                 self.notices.pending.remove(&(old, peer));
                 continue;
             };
-            let local = self.identity.successor_of(position).public_key();
-            let statement: String = self.identity.retired[position].statement.clone();
+            let (local, statement) = (rotation.successor.public_key(), String::from(rotation.statement));
             if let Some(notice) = self.notices.pending.get_mut(&(old, peer)) {
                 notice.under_way = true;
             }
@@ -232,9 +237,8 @@ impl Node {
     /// Whether this peer has yet to hear of a rotation before that of `old`.
     fn notice_before(&self, old: &PublicKey, peer: &PublicKey) -> bool {
         self.identity
-            .retired
-            .iter()
-            .map(|retired| retired.identity.public_key())
+            .rotations()
+            .map(|rotation| rotation.old)
             .take_while(|key| key != old)
             .any(|key| self.notices.pending.get(&(key, *peer)).is_some_and(|notice| !notice.refused))
     }
@@ -259,9 +263,11 @@ impl Node {
         let told = result.is_ok() || refused && self.met_after_rotation(&old, &peer);
         if told {
             self.notices.pending.remove(&(old, peer));
-            if let Some(retired) = self.identity.retired.iter_mut().find(|r| r.identity.public_key() == old) {
-                retired.told.insert(peer);
+            if let Some(told) = self.identity.told_mut(&old) {
+                told.insert(peer);
             }
+            let all_know = self.untold(&old).is_empty();
+            self.identity.former.take_if(|former| former.public_key == old && all_know);
             self.store_identity();
             if result.is_ok() {
                 self.event(Event::RotationTold { peer });
@@ -271,7 +277,9 @@ impl Node {
             notice.under_way = false;
             notice.refused |= refused;
             notice.at = now.mono + notice.delay;
-            notice.delay = (notice.delay * 2).min(LAST_RETRY);
+            // After the grace period there is no hurry any more: nobody can reach us by the old key.
+            let longest = if self.identity.find(&old).is_some() { LAST_RETRY } else { LAST_RETRY * 6 };
+            notice.delay = (notice.delay * 2).min(longest);
         }
         self.end_waiting(now);
     }
@@ -309,7 +317,7 @@ impl Node {
                     channel.remote().verifies(&KeyRotation::proof_bytes(&rotation.statement, nonce), proof)
                 }),
             };
-        let until = statement.grace_until(now.wall, self.config.rotation_grace, self.config.replay.window);
+        let until = statement.grace_until(now.wall, self.config.grace(statement.reason), self.config.replay.window);
         let ours = self.identity.find(&statement.new).is_some() || self.identity.find(&statement.old).is_some();
         match until {
             Ok(until) if proved && !ours => {
@@ -317,6 +325,12 @@ impl Node {
             }
             _ => self.refuse(id, Some(header.nonce), None, RejectReason::BadRotation, words, now),
         }
+    }
+
+    /// Whether somebody else may have this key of ours: then nothing is done under it any more.
+    pub(super) fn is_compromised(&self, local: &PublicKey) -> bool {
+        let retired = self.identity.retired.iter().find(|retired| retired.identity.public_key() == *local);
+        retired.is_some_and(|retired| retired.reason == RotationReason::Compromise)
     }
 
     /// Announces every key we answer to.
@@ -329,12 +343,11 @@ impl Node {
     /// Keys that were given up while our wall clock was ahead: it has been set right since, so peers would refuse the
     /// statement as one of the future, and the grace period would last as long as the clock was wrong. Both start now.
     pub(super) fn mend_rotations(&mut self, now: Now) {
-        let (grace, tolerance) = (self.config.rotation_grace, self.config.replay.window);
-        let latest = now.wall + grace + tolerance;
         let mut mended = false;
         for position in 0..self.identity.retired.len() {
             let retired = &self.identity.retired[position];
-            if retired.valid_until > latest {
+            let grace = self.config.grace(retired.reason);
+            if retired.valid_until > now.wall + grace + self.config.replay.window {
                 let successor = self.identity.successor_of(position);
                 let text = statement(&retired.identity, successor, retired.reason, grace, now);
                 let retired = &mut self.identity.retired[position];
@@ -361,9 +374,14 @@ impl Node {
         }
         for key in &over {
             self.outputs.push_back(Output::Unlisten { topic: key.topic() });
-            self.notices.pending.retain(|(old, _), _| old != key);
         }
+        // Peers can still be told of the last of them: its successor is there to prove itself.
+        let last = self.identity.retired.iter().rfind(|retired| over.contains(&retired.identity.public_key()));
+        let last = last.filter(|last| !self.untold(&last.identity.public_key()).is_empty());
+        self.identity.former = last.map(|last| Box::new(FormerKey::from(last)));
         self.identity.retired.retain(|retired| !over.contains(&retired.identity.public_key()));
+        let told_of: Vec<PublicKey> = self.identity.rotations().map(|rotation| rotation.old).collect();
+        self.notices.pending.retain(|(old, _), _| told_of.contains(old));
         let stale: Vec<StreamId> = self
             .streams
             .iter()

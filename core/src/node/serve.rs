@@ -6,6 +6,7 @@
 use alloc::string::{String, ToString};
 
 use super::deliver::{Delivery, Kind};
+use super::rotate::KEY_GIVEN_UP;
 use super::{Node, StreamId, once};
 use crate::access::SessionName;
 use crate::chain::Chain;
@@ -68,6 +69,11 @@ impl Node {
         if self.streams.get(&id).is_some_and(|stream| stream.serving >= self.config.max_requests_per_stream) {
             let text = "too many requests at once";
             return self.refuse(id, Some(message.header.nonce), session, RejectReason::Crowded, text, now);
+        }
+        let local = self.streams.get(&id).and_then(|stream| stream.channel()).map(|channel| channel.local());
+        if local.is_some_and(|local| self.is_compromised(&local)) {
+            let (nonce, reason) = (Some(message.header.nonce), RejectReason::KeyGivenUp);
+            return self.refuse(id, nonce, session, reason, KEY_GIVEN_UP, now);
         }
         let Message { header, body } = message;
         match body {

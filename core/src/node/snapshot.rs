@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use super::{Node, StreamId, TransportKey, Waiting};
 use crate::discovery::{Asked, Discovered, PendingRequest};
 use crate::grant::Grant;
+use crate::identity::FormerKey;
 use crate::invite::InviteSummary;
 use crate::keys::{EncryptKey, PublicKey};
 use crate::peer::{Peer, PeerRef};
@@ -24,7 +25,7 @@ pub struct Snapshot {
     pub created: WallTime,
     /// The key before, if there was one.
     pub rotated_from: Option<PublicKey>,
-    /// Keys of ours that still count.
+    /// Keys of ours that were given up, and still count or are not known to be given up by everybody.
     pub grace: Vec<GraceKey>,
     /// Known peers, by key.
     pub peers: Vec<Peer>,
@@ -48,7 +49,7 @@ pub struct Snapshot {
     pub asked: Vec<Asked>,
 }
 
-/// A key of ours in its grace period.
+/// A key of ours that was given up: in its grace period, or after it while peers can still be told of its successor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GraceKey {
     /// The key.
@@ -137,12 +138,13 @@ impl Node {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let current = &self.identity.current;
-        let grace = self.identity.retired.iter().map(|retired| GraceKey {
-            public_key: retired.identity.public_key(),
-            until: retired.valid_until,
-            reason: retired.reason,
-            told: retired.told.iter().copied().collect(),
-            untold: self.untold(&retired.identity.public_key()),
+        let retired = self.identity.retired.iter().map(FormerKey::from);
+        let grace = self.identity.former.as_deref().cloned().into_iter().chain(retired).map(|key| GraceKey {
+            public_key: key.public_key,
+            until: key.valid_until,
+            reason: key.reason,
+            told: key.told.iter().copied().collect(),
+            untold: self.untold(&key.public_key),
         });
         let streams = self.streams.iter().filter_map(|(id, stream)| {
             let channel = stream.channel()?;

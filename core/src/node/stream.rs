@@ -5,6 +5,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::request::RequestNo;
+use super::rotate::KEY_GIVEN_UP;
 use super::{DialId, Node, Output, StreamId, StreamOrigin, TransportKey};
 use crate::channel::{Channel, Side};
 use crate::config::Config;
@@ -12,6 +13,7 @@ use crate::event::{Event, RejectReason};
 use crate::frame::{FrameError, LineBuffer};
 use crate::handshake::{self, Dialler, Greeting};
 use crate::keys::{Nonce, PublicKey};
+use crate::message::Header;
 use crate::peer::KeyStatus;
 use crate::rate::{Action, Subject, Verdict};
 use crate::time::{Instant, Now};
@@ -243,6 +245,16 @@ impl Node {
         let Some(identity) = self.identity.find(&local) else {
             return self.invalid(id, RejectReason::NotForUs, now);
         };
+        let known = self.access.peers.get(&self.acting(from, now)).is_some();
+        if !known && self.is_compromised(&local) {
+            let re = handshake::names_addressee(&message).then_some(message.header.nonce);
+            let header = Header { from: local, nonce: Nonce(self.rng.bytes()), ts: now.wall };
+            let line = Channel::reject_line(identity, header, None, KEY_GIVEN_UP, re);
+            let remote = stream.remote;
+            self.transmit(id, line);
+            self.event(Event::PeerRejected { remote, reason: RejectReason::KeyGivenUp });
+            return self.close(id, now);
+        }
         match handshake::answer(message, key, identity, &self.config, &mut self.rng, now) {
             Ok(Greeting::Welcome(line, channel)) => {
                 self.transmit(id, line);

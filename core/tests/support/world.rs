@@ -47,6 +47,8 @@ pub struct Host {
     pub dialled_raw: Vec<StreamId>,
     /// How many outputs the node has given in all.
     pub outputs: usize,
+    /// What a careless log would hold of these.
+    pub debugged: Vec<String>,
     /// How often the node has looked for somebody.
     pub dialled: usize,
     /// How many of its next messages get lost.
@@ -143,6 +145,7 @@ impl World {
             held: VecDeque::new(),
             dialled_raw: Vec::new(),
             outputs: 0,
+            debugged: Vec::new(),
             dialled: 0,
             loses: 0,
             dials: BTreeMap::new(),
@@ -311,6 +314,7 @@ impl World {
     fn drain(&mut self, host: usize) {
         while let Some(output) = self.hosts[host].node.poll_output() {
             self.hosts[host].outputs += 1;
+            self.hosts[host].debugged.push(format!("{output:?}"));
             self.carry_out(host, output);
         }
     }
