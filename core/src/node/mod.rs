@@ -4,12 +4,14 @@
 //! and the polls (what to do next, and when to come back). After every `handle_*` call the driver drains
 //! [`Node::poll_output`] until it returns `None`; only then is [`Node::poll_timeout`] meaningful.
 
+mod access;
 mod change;
 mod command;
 mod command_error;
 mod deliver;
 mod dial;
 mod discover;
+mod document;
 mod entry;
 mod gate;
 mod io;
@@ -28,17 +30,19 @@ use alloc::vec::Vec;
 use zeroize::Zeroizing;
 
 pub use self::command_error::CommandError;
+pub use self::document::{Document, DocumentWrite};
 pub use self::entry::{EntryKind, Question, SessionEntry};
 pub use self::io::{
-    AskFailed, AskId, Command, CommandId, DialEnd, DialId, Document, DocumentWrite, Input, Output, Reply, StreamId,
-    StreamOrigin, TransportKey, WriteFailed, WriteId,
+    AskFailed, AskId, Command, CommandId, DialEnd, DialId, Input, Output, Reply, StreamId, StreamOrigin, TransportKey,
+    WriteFailed, WriteId,
 };
 pub use self::once::OnceOnly;
 pub use self::outbox::Waiting;
 pub use self::snapshot::{GraceKey, Load, Snapshot, StreamInfo};
 pub use self::timer::TimeoutReason;
 
-use self::change::{Access, Changes};
+use self::access::Access;
+use self::change::Changes;
 use self::deliver::Delivery;
 use self::dial::Dial;
 use self::discover::Discovery;

@@ -6,7 +6,7 @@ use alloc::collections::BTreeSet;
 use alloc::string::ToString as _;
 use alloc::vec::Vec;
 
-use super::super::change::Access;
+use super::super::access::Access;
 use super::super::deliver::Delivery;
 use super::super::{CommandError, CommandId, Document, Node, Reply, StreamId};
 use crate::config::Config;
