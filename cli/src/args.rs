@@ -254,7 +254,7 @@ pub(crate) enum Invite {
     List,
     /// Take an invite back before it is claimed.
     Revoke {
-        /// The token, or its nonce as `invite list` shows it.
+        /// The token, or its nonce as `invite list` shows it, or the beginning of that.
         invite: String,
     },
 }
@@ -274,7 +274,7 @@ pub(crate) struct Grant {
 pub(crate) enum GrantCommand {
     /// Take one grant back.
     Revoke {
-        /// The grant's id, as `grants` shows it.
+        /// The grant's id, as `grants` shows it, or the beginning of it.
         #[arg(value_name = "ID")]
         grant: String,
     },

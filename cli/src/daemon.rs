@@ -12,13 +12,13 @@ mod server;
 mod status;
 
 use std::io::Read as _;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use smol::{Timer, future};
 use wopr_p2p_core::Event;
 use wopr_p2p_smol::home::Home;
 
+pub(crate) use self::events::show as show_event;
 pub(crate) use self::lifecycle::{restart, start, status, stop};
 pub(crate) use self::server::{run, signals, until_asked};
 use crate::args::NodeCommand;
@@ -71,12 +71,6 @@ pub(crate) async fn perform(
             }
         }
     }
-}
-
-/// The log files of a home's daemon, the older one first; neither need exist.
-pub(crate) fn logs(home: &Home) -> [PathBuf; 2] {
-    let log = detached::log_path(home);
-    [log.with_extension("log.1"), log]
 }
 
 /// `events --follow`: prints what happens in the daemon's node until one of us is ended.

@@ -4,7 +4,7 @@
 mod support;
 
 use std::fs;
-use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::os::unix::net::UnixDatagram;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use support::conversation::{claim, invite};
 use support::home::Home;
 use support::node::{Background, Dht};
 use support::program::{Outcome, Place, Running, kill, run};
+use support::shape::has_shape;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -42,6 +43,7 @@ fn a_daemon_is_started_asked_restarted_and_stopped() {
     let _cleanup = Background::of(&alice);
     let started = daemon(&alice, &["start", "--json"]).ok().json();
     assert_eq!((&started["running"], &started["announced"]), (&true.into(), &true.into()), "{started}");
+    has_shape("daemon status", &started);
     let pid = started["pid"].as_u64().unwrap();
     // Not of our session: it outlives the terminal it was started from.
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
@@ -56,7 +58,9 @@ fn a_daemon_is_started_asked_restarted_and_stopped() {
     assert!(next != pid && !lives(pid) && lives(next));
     assert_eq!(restarted["publicKey"], started["publicKey"]);
 
-    assert_eq!(daemon(&alice, &["stop", "--json"]).ok().json()["stopped"], true);
+    let stopped = daemon(&alice, &["stop", "--json"]).ok().json();
+    has_shape("daemon stop", &stopped);
+    assert_eq!(stopped["stopped"], true);
     daemon(&alice, &["status"]).refused(1, &["daemon start"]);
     assert_eq!(alice.p2p(&["status", "--json"]).ok().json()["daemon"], false, "commands go on without it");
 }
@@ -144,25 +148,6 @@ fn a_daemon_that_cannot_start_says_why() {
     fs::write(alice.folder().join("config.json"), "{\n\"plugin\": {}}").unwrap();
     daemon(&alice, &["start"]).refused(3, &["config.json", "line 2", "plugins"]);
     daemon(&alice, &["status"]).refused(1, &["daemon start"]);
-}
-
-/// EXIT_VERSION_MISMATCH: the daemon is of another version than the program that asks.
-#[test]
-fn a_daemon_of_another_version_is_told_apart() {
-    let dht = Dht::on_loopback();
-    let alice = home("alice", &dht);
-    alice.public_key();
-    let socket = UnixListener::bind(alice.folder().join("p2p/daemon.sock")).unwrap();
-    let other = thread::spawn(move || {
-        let (mut stream, _) = socket.accept().unwrap();
-        let mut head = [0; 5];
-        std::io::Read::read_exact(&mut stream, &mut head).unwrap();
-        std::io::Write::write_all(&mut stream, &[9, 0, 0, 0, 0]).unwrap();
-        // Whoever closes with unread bytes resets the connection, and the answer with it.
-        std::io::copy(&mut stream, &mut std::io::sink()).unwrap();
-    });
-    alice.p2p(&["peers"]).refused(5, &["version"]);
-    other.join().unwrap();
 }
 
 #[test]

@@ -15,6 +15,7 @@ use support::conversation::{ANSWERING, claim, invite};
 use support::home::Home;
 use support::node::{Background, Daemon, Dht};
 use support::program::{Outcome, Place, Running, run};
+use support::shape::has_shape;
 
 const LIMIT: Duration = Duration::from_secs(60);
 const UNAUTHORIZED: i32 = 7;
@@ -357,7 +358,7 @@ fn newest(world: &World) -> Value {
 fn grants(world: &mut World, line: &str) {
     let said = world.run(line, &[]).ok();
     for grant in world.my_grants() {
-        has(&said, &[grant["id"].as_str().unwrap(), "alice"]);
+        has(&said, &[&grant["id"].as_str().unwrap()[..12], "alice"]);
     }
 }
 
@@ -533,7 +534,8 @@ fn grant_revoke(world: &mut World, line: &str) {
     world.me.p2p(&["grant", "my-laptop", "two"]).ok();
     let grants = world.my_grants();
     let one = grants.iter().find(|grant| grant["sessions"][0] == "one").unwrap();
-    world.run(line, &[("<grant-id>", one["id"].as_str().unwrap())]).ok();
+    // As `grants` shows it.
+    world.run(line, &[("<grant-id>", &one["id"].as_str().unwrap()[..12])]).ok();
     let left = world.my_grants();
     assert_eq!((left.len(), &left[0]["sessions"][0]), (1, &"two".into()));
 }
@@ -608,10 +610,11 @@ fn history(world: &mut World, line: &str) {
 
 fn history_full(world: &mut World, line: &str) {
     let page = history_of(world, line);
-    let members: Vec<&str> = page.as_object().unwrap().keys().map(String::as_str).collect();
+    has_shape("sessions history", &page);
     for member in ["session", "total", "offset", "pageSize", "returned", "hasMore", "nextOffset", "history"] {
-        assert!(members.contains(&member), "{members:?}");
+        assert!(page.get(member).is_some(), "the description has {member}: {page}");
     }
+    has_shape("sessions list", &run_at(&world.me, "wopr sessions list --json", &[]).ok().json());
     assert_eq!(page_numbers(&page), (250, 0, 100, 100, Some(100)));
     let first = &page["history"][0];
     assert_eq!((&first["from"], &first["channel"]["type"]), (&"user".into(), &"p2p".into()));

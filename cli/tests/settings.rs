@@ -12,6 +12,7 @@ use support::conversation::{claim, invite};
 use support::home::Home;
 use support::node::{Daemon, Dht};
 use support::program::{Outcome, Place, run};
+use support::shape::has_shape;
 
 const INVALID: i32 = 3;
 const RATE_LIMITED: i32 = 4;
@@ -76,6 +77,8 @@ fn as_json(text: &str) -> Value {
 fn every_setting_is_shown_changed_checked_and_taken_out() {
     let alice = Home::new("alice", &Place::here(), &[]);
     let path = alice.folder().join("config.json");
+    has_shape("config path", &config(&alice, &["path", "--json"]).ok().json());
+    has_shape("config get", &config(&alice, &["get", "uiPort", "--json"]).ok().json());
     assert_eq!(config(&alice, &["path"]).ok().stdout.trim_end(), path.display().to_string());
     for (key, good, bad) in SETTINGS {
         let before = config(&alice, &["get", key, "--json"]);
@@ -211,8 +214,44 @@ fn a_disabled_plugin_does_nothing() {
     let plugin = |args: &[&str]| with_variables(&alice, &[], &[&["plugin"], args].concat());
     plugin(&["disable", "p2p"]).ok();
     alice.p2p(&["grants"]).refused(INVALID, &["disabled", "wopr plugin enable p2p"]);
-    assert_eq!(plugin(&["list", "--json"]).ok().json()["plugins"][0]["enabled"], false);
+    let listed = plugin(&["list", "--json"]).ok().json();
+    has_shape("plugin list", &listed);
+    assert_eq!(listed["plugins"][0]["enabled"], false);
     plugin(&["enable", "wopr-plugin-p2p"]).ok();
     assert_eq!(alice.p2p(&["grants", "--json"]).ok().json()["grants"].as_array().unwrap().len(), 1);
     plugin(&["install", "something-else"]).refused(INVALID, &["one plugin, p2p"]);
+}
+
+/// The defaults that `config get` shows are those of the documentation.
+#[test]
+fn the_defaults_are_the_documented_ones() {
+    let alice = Home::new("alice", &Place::here(), &[]);
+    let shown = config(&alice, &["get", "--json"]).ok().json();
+    let shown = &shown["config"]["plugins"]["data"]["p2p"];
+    let doc = include_str!("../../docs/config.md");
+    let block = doc.split("```json").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let documented: Value = serde_json::from_str(block).unwrap();
+    for (key, value) in shown.as_object().unwrap() {
+        // The documentation shows how sessions are written; there are none by default.
+        if key != "sessions" {
+            assert_eq!(documented["plugins"]["data"]["p2p"][key], *value, "{key}");
+        }
+    }
+    assert_eq!(shown["sessions"], json!({}));
+}
+
+#[test]
+fn completions_and_manual_pages_have_every_command() {
+    let alice = Home::new("alice", &Place::here(), &[]);
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = with_variables(&alice, &[], &["completions", shell]).ok().stdout;
+        assert!(script.contains("notify-all") && script.contains("capabilities"), "{shell}");
+    }
+    let folder = alice.folder().join("man");
+    let written = with_variables(&alice, &[], &["man", "--dir", &folder.display().to_string(), "--json"]).ok().json();
+    has_shape("man", &written);
+    for page in ["wopr.1", "wopr-p2p-grant.1", "wopr-p2p-grant-revoke.1", "wopr-daemon-start.1", "wopr-config-set.1"] {
+        assert!(fs::read_to_string(folder.join(page)).unwrap().contains(".SH NAME"), "{page}");
+    }
+    assert!(with_variables(&alice, &[], &["man"]).ok().stdout.contains(".TH wopr 1"));
 }

@@ -185,7 +185,7 @@ fn a_revoked_peer_cannot_claim_again(net: &mut Network) {
 
 fn a_peer_that_is_not_there_is_offline(net: &mut Network) {
     net.daemon = None;
-    net.log(&net.bob, &net.key, "main", "anyone?").refused(PEER_OFFLINE, &["daemon run|running|online"]);
+    net.log(&net.bob, &net.key, "main", "anyone?").refused(PEER_OFFLINE, &["daemon start|running|online"]);
 }
 
 fn without_any_dht_node_nobody_can_be_asked(net: &mut Network) {

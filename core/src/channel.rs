@@ -127,7 +127,10 @@ impl Channel {
     /// Checks an answer of the listener as far as that costs nothing.
     pub(crate) fn precheck_answer(&self, answer: &Received, config: &Config, now: Now) -> Result<(), RejectReason> {
         let header = answer.message().header;
-        if header.from != self.remote.public() || self.bound.is_some() != answer.message().body.re().is_some() {
+        let body = &answer.message().body;
+        // Whoever could not read a request cannot name it in the refusal.
+        let fits = self.bound.is_some() == body.re().is_some() || matches!(body, Body::Reject(Reject { re: None, .. }));
+        if header.from != self.remote.public() || !fits {
             return Err(RejectReason::NotForUs);
         }
         if header.ts.abs_diff(now.wall) > config.replay.window {

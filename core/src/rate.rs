@@ -176,6 +176,18 @@ impl RateLimiter {
         })
     }
 
+    /// How many subjects are remembered.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.peers.records.len() + self.transports.records.len()
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     fn record(&self, subject: Subject) -> Option<&Record> {
         match subject {
             Subject::Peer(key) => self.peers.records.get(&key),

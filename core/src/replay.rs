@@ -186,6 +186,18 @@ impl ReplayWindow {
         self.damaged_lines
     }
 
+    /// How many messages are remembered one by one.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.seen.len()
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.seen.is_empty()
+    }
+
     fn is_full(&self) -> bool {
         self.seen.len() >= self.config.max_nonces.max(1)
     }

@@ -171,13 +171,13 @@ fn a_peers_rotation_is_acknowledged_when_it_is_durable() {
         let line = channel.rotation(&world, &old, &statement);
         channel.send(&mut world, &line);
         assert!(channel.received(&mut world).is_empty());
-        assert_eq!(world.let_through(A), "peers.json");
+        assert_eq!(world.let_through(A), "access.json");
         assert!(channel.received(&mut world).is_empty());
         let (kind, key) = if fails {
-            assert_eq!(world.fail_held(A), "access.json");
+            assert_eq!(world.fail_held(A), "peers.json");
             ("reject", old.key())
         } else {
-            assert_eq!(world.let_through(A), "access.json");
+            assert_eq!(world.let_through(A), "peers.json");
             ("ack", new.key())
         };
         assert_eq!(channel.received(&mut world)[0]["type"], kind);

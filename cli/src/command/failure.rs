@@ -114,7 +114,7 @@ fn with_peer(error: &CommandError, peer: &str, about: &About) -> (String, String
     let (message, next) = match error {
         CommandError::PeerOffline(_) => (
             format!("{peer} cannot be reached"),
-            "it must be running (`wopr daemon run` there); a slow network may need a longer --timeout".to_owned(),
+            "it must be running (`wopr daemon start` there); a slow network may need a longer --timeout".to_owned(),
         ),
         CommandError::NoAnswer(_) => (
             format!("{peer} took the request but did not answer in time; it may have acted on it"),

@@ -9,7 +9,7 @@ use wopr_p2p_core::peer::PeerRef;
 use wopr_p2p_core::{Command, Reply};
 
 use super::failure::{About, done, unexpected};
-use super::{Names, invite, peers};
+use super::{Names, invite, names, peers};
 use crate::args::{self, GrantCommand, GrantGive};
 use crate::exit::Failure;
 use crate::node::Node;
@@ -19,7 +19,8 @@ use crate::output::{Cell, DIM, Json, Object, Output, Shown, Table, View, WARN, r
 pub(super) async fn grant(node: &Node, typed: args::Grant, out: Output) -> Result<Shown, Failure> {
     match typed {
         args::Grant { command: Some(GrantCommand::Revoke { grant }), .. } => {
-            let command = Command::RevokeGrant { grant };
+            let known = node.snapshot().await?.grants.into_iter().map(|grant| grant.id);
+            let command = Command::RevokeGrant { grant: names::whole(grant, known)? };
             out.render(&revoke(node, command).await?)
         }
         args::Grant { give: Some(give), .. } => out.render(&give_access(node, give).await?),
@@ -164,7 +165,7 @@ pub(super) fn table<'a>(grants: impl IntoIterator<Item = &'a Grant>, names: &Nam
             None => Cell::styled("never", DIM),
         };
         table.row([
-            grant.id.to_string().into(),
+            names::short(&grant.id).into(),
             names.label(&grant.peer).into(),
             sessions.into(),
             capabilities.join(", ").into(),

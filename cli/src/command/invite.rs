@@ -9,8 +9,8 @@ use wopr_p2p_core::node::Snapshot;
 use wopr_p2p_core::peer::Peer;
 use wopr_p2p_core::{Command, CommandError, Reply};
 
-use super::Names;
 use super::failure::{About, done, explain, unexpected};
+use super::{Names, names};
 use crate::exit::Failure;
 use crate::node::Node;
 use crate::output::{BOLD, Cell, DIM, Fields, GOOD, Json, Object, Table, View, WARN, relative};
@@ -55,7 +55,8 @@ pub(super) async fn list(node: &Node) -> Result<List, Failure> {
 
 /// `invite revoke`.
 pub(super) async fn revoke(node: &Node, invite: String) -> Result<Revoked, Failure> {
-    let command = Command::RevokeInvite { invite: invite.trim().to_owned() };
+    let known = node.snapshot().await?.invites.into_iter().map(|invite| invite.nonce);
+    let command = Command::RevokeInvite { invite: names::whole(invite.trim().to_owned(), known)? };
     let (Reply::InviteRevoked(invite), names) = done(node, command, About::Nothing).await? else {
         return Err(unexpected());
     };
@@ -244,7 +245,7 @@ pub(super) fn table<'a>(invites: impl IntoIterator<Item = &'a InviteSummary>, na
         let style = if invite.is_claimable(now) { GOOD } else { DIM };
         let capabilities: Vec<_> = invite.capabilities.iter().map(ToString::to_string).collect();
         table.row([
-            invite.nonce.to_string().into(),
+            names::short(&invite.nonce).into(),
             names.label(&invite.subject).into(),
             invite.sessions.names().join(", ").into(),
             capabilities.join(", ").into(),

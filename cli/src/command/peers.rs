@@ -1,5 +1,8 @@
 //! `peers`, `name`, `find`: whom the node knows.
 
+use std::collections::BTreeSet;
+
+use wopr_p2p_core::keys::PublicKey;
 use wopr_p2p_core::node::Snapshot;
 use wopr_p2p_core::peer::{Peer, PeerRef, Peers};
 use wopr_p2p_core::{Command, CommandError, Reply};
@@ -8,11 +11,12 @@ use super::Names;
 use super::failure::{About, done, explain, unexpected};
 use crate::exit::Failure;
 use crate::node::Node;
-use crate::output::{BOLD, Cell, DIM, Fields, Json, Object, Table, View, WARN, relative};
+use crate::output::{BOLD, Cell, DIM, Fields, GOOD, Json, Object, Table, View, WARN, relative};
 
 /// `peers`.
 pub(super) async fn list(node: &Node, verbose: bool) -> Result<List, Failure> {
-    Ok(List { peers: node.snapshot().await?.peers, verbose })
+    let snapshot = node.snapshot().await?;
+    Ok(List { connected: connected(&snapshot), peers: snapshot.peers, verbose })
 }
 
 /// `find TEXT`.
@@ -28,13 +32,19 @@ pub(super) async fn find(node: &Node, text: &str) -> Result<List, Failure> {
                 .chain([peer.key])
                 .any(|key| has(&key.to_string()) || has(&key.short_id()))
     };
-    let mut peers = node.snapshot().await?.peers;
+    let snapshot = node.snapshot().await?;
+    let connected = connected(&snapshot);
+    let mut peers = snapshot.peers;
     peers.retain(fits);
     if peers.is_empty() {
         let next = "`wopr p2p peers` lists every known peer";
         return Err(Failure::invalid(format!("no known peer has \"{text}\" in its name, short id or key"), next));
     }
-    Ok(List { peers, verbose: false })
+    Ok(List { peers, connected, verbose: false })
+}
+
+fn connected(snapshot: &Snapshot) -> BTreeSet<PublicKey> {
+    snapshot.streams.iter().map(|stream| stream.peer).collect()
 }
 
 /// `name PEER NAME`.
@@ -59,6 +69,7 @@ pub(super) fn resolve(snapshot: &Snapshot, who: &PeerRef) -> Result<Peer, Failur
 /// Several peers.
 pub(super) struct List {
     peers: Vec<Peer>,
+    connected: BTreeSet<PublicKey>,
     verbose: bool,
 }
 
@@ -79,6 +90,7 @@ impl View for List {
         for peer in &self.peers {
             let seen = match (peer.revoked, peer.last_seen) {
                 (Some(at), _) => Cell::styled(format!("revoked {}", relative(at, now)), WARN),
+                (None, _) if self.connected.contains(&peer.key) => Cell::styled("connected", GOOD),
                 (None, Some(at)) => relative(at, now).into(),
                 (None, None) => Cell::styled("never", DIM),
             };

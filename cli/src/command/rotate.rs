@@ -58,6 +58,8 @@ impl View for Rotated {
         if self.untold.is_empty() {
             return String::new();
         }
-        format!("{WARN}Keep `wopr daemon run` running: it tells the others as soon as they can be reached.{WARN:#}")
+        format!(
+            "{WARN}While a daemon runs (`wopr daemon start`), it tells the others as soon as they can be reached.{WARN:#}"
+        )
     }
 }

@@ -73,7 +73,7 @@ impl View for Status {
         let daemon = if self.daemon {
             Cell::styled("running", GOOD)
         } else {
-            Cell::styled("not running: peers cannot reach this node (`wopr daemon run` starts it)", DIM)
+            Cell::styled("not running: peers cannot reach this node (`wopr daemon start` starts it)", DIM)
         };
         let counts = [self.snapshot.peers.len(), self.snapshot.grants.len(), self.open_invites()];
         let [peers, grants, invites] = counts.map(|count| count.to_string());
@@ -124,7 +124,8 @@ fn is_reachable(around: &Surroundings) -> bool {
 
 fn dht_cell(around: &Surroundings) -> Cell {
     if is_reachable(around) {
-        Cell::styled(format!("reachable, {} nodes known", around.nodes), GOOD)
+        let nodes = if around.nodes == 1 { "node" } else { "nodes" };
+        Cell::styled(format!("reachable, {} {nodes} known", around.nodes), GOOD)
     } else {
         Cell::styled("not reachable: check the connection and the bootstrap nodes", BAD)
     }

@@ -4,10 +4,16 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
+use wopr_p2p_core::keys::PublicKey;
 use wopr_p2p_smol::event_log::EventLine;
 use wopr_p2p_smol::utc;
 
 use crate::output::{BOLD, Cell, DIM, Output, Shown, WARN};
+
+/// Columns for an event's name: that of `p2p.message.delivered` and its like.
+const LONGEST: usize = 21;
+/// Digits of an id that people see.
+const SHORT: usize = 12;
 
 /// One line of the log, as it will be printed.
 pub(crate) fn show(line: &EventLine, out: Output) -> Shown {
@@ -16,14 +22,20 @@ pub(crate) fn show(line: &EventLine, out: Output) -> Shown {
 
 fn text(line: &EventLine) -> String {
     let style = if line.event.ends_with("rejected") || line.event.ends_with("conflict") { WARN } else { BOLD };
-    let mut text = format!("{DIM}{}{DIM:#} {style}{}{style:#}", utc::iso(line.at), line.event);
+    let mut text = format!("{DIM}{}{DIM:#} {style}{:<LONGEST$}{style:#}", utc::iso(line.at), line.event);
     let Members(members) = serde_json::from_str(&line.json).unwrap_or_default();
     for (name, value) in members {
-        // These begin the line, or stand there twice.
-        if matches!(name.as_str(), "seq" | "ts" | "iso" | "event") || name.ends_with("Iso") {
+        // These begin the line; and a time stands there twice.
+        if matches!(name.as_str(), "seq" | "ts" | "iso" | "event" | "graceUntil") {
             continue;
         }
-        text += &format!(" {DIM}{}:{DIM:#} {}", Cell::from(name), Cell::from(said(&value)));
+        let said = match name.as_str() {
+            "grant" | "id" | "transport" => said(&value).chars().take(SHORT).collect(),
+            "oldKey" | "newKey" | "refusedKey" => short_id(&said(&value)),
+            _ => said(&value),
+        };
+        let name = name.strip_suffix("Iso").unwrap_or(&name);
+        text += &format!(" {DIM}{}:{DIM:#} {}", Cell::from(name), Cell::from(said));
     }
     text.push('\n');
     text
@@ -41,6 +53,10 @@ fn said(value: &Value) -> String {
         },
         other => other.to_string(),
     }
+}
+
+fn short_id(key: &str) -> String {
+    key.parse::<PublicKey>().map_or_else(|_| key.to_owned(), |key| key.short_id())
 }
 
 /// The members of an object in their order.
@@ -85,7 +101,8 @@ mod tests {
     fn a_line_for_people_has_the_members_in_order_and_no_escapes() {
         let json = r#"{"seq":1,"ts":0,"iso":"x","event":"p2p.grant.created","peer":{"name":"al\u001b[2J","publicKey":"M","shortId":"0a"},"grant":"g","sessions":["b","a"],"repeated":3}"#;
         let shown = anstream::adapter::strip_str(&show(&line(json), Output::new(false)).out).to_string();
-        let wanted = "1970-01-01T00:00:00.000Z p2p.grant.created peer: al (0a) grant: g sessions: b, a repeated: 3\n";
+        let wanted =
+            "1970-01-01T00:00:00.000Z p2p.grant.created     peer: al (0a) grant: g sessions: b, a repeated: 3\n";
         assert_eq!(shown, wanted);
     }
 

@@ -1,5 +1,6 @@
 use std::future::Future;
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 
 use clap::Parser as _;
 use serde_json::Value;

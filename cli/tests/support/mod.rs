@@ -8,3 +8,4 @@ pub(crate) mod home;
 pub(crate) mod lab;
 pub(crate) mod node;
 pub(crate) mod program;
+pub(crate) mod shape;

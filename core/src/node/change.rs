@@ -342,6 +342,7 @@ impl Node {
         next.peers.add(peer, now.wall).map_err(|_| refuse("claim failed".to_string()))?;
         next.peers.restore(&peer);
         next.peers.set_encrypt_key(&peer, encrypt_key);
+        next.peers.saw(&peer, now.wall);
         next.grants.insert(grant.clone()).map_err(|_| refuse("claim failed".to_string()))?;
         Ok(Then::Claimed { stream, re, peer, grant })
     }
@@ -361,8 +362,8 @@ impl Node {
                 next.grants.rekey(&statement.old, &statement.new);
                 Ok(Then::PeerRotated { stream, re, statement, until })
             }
-            // Told before: the peer did not hear our acknowledgement.
-            Ok(RotateOutcome::AlreadyDone) => {
+            // Told before: the peer did not hear our acknowledgement, or a crash let it forget that it did.
+            Ok(RotateOutcome::AlreadyDone) | Err(RotateRefused::Superseded { .. }) => {
                 self.acknowledge(stream, re, now);
                 Err(Refusal::Answered)
             }
@@ -437,6 +438,8 @@ impl Node {
                 }
                 self.grant_created(&grant);
                 self.settle_request(&grant, now);
+                // A peer that had been turned away missed what was told to the others.
+                self.schedule_notices_for(grant.peer, now);
                 self.finish(command, Ok(Reply::Granted(grant)));
             }
             Then::Finish { command: Some(command), reply } => self.finish(command, reply),
@@ -456,6 +459,7 @@ impl Node {
             Then::PeerRotated { stream, re, statement, until } => {
                 let (old, new, reason) = (statement.old, statement.new, statement.reason);
                 self.event(Event::KeyRotated { old, new, reason, grace_until: until });
+                self.move_notices(&old, new, now);
                 self.acknowledge(stream, re, now);
             }
             Then::Opened { command, local, peer, sessions, capabilities } => {

@@ -35,7 +35,7 @@ pub use self::io::{
 };
 pub use self::once::OnceOnly;
 pub use self::outbox::Waiting;
-pub use self::snapshot::{GraceKey, Snapshot, StreamInfo};
+pub use self::snapshot::{GraceKey, Load, Snapshot, StreamInfo};
 pub use self::timer::TimeoutReason;
 
 use self::change::{Access, Changes};
@@ -199,6 +199,7 @@ impl Node {
         if fresh {
             node.store_identity();
         }
+        node.mend_rotations(now);
         node.retire_expired(now);
         node.listen();
         node.schedule_notices(now);

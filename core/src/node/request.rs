@@ -224,8 +224,10 @@ impl Node {
         if let Err(reason) = channel.precheck_answer(&answer, &self.config, now) {
             return self.invalid(id, reason, now);
         }
-        // Towards an original there is one request at a time, and the answer is to that one.
-        let nonce = if channel.is_bound() { answer.message().body.re() } else { stream.asked.keys().next().copied() };
+        // Towards an original there is one request at a time, and the answer is to that one. A refusal that names
+        // nothing is of a request that was too long to be read: which, is clear if only one is under way.
+        let only = stream.asked.keys().next().copied().filter(|_| stream.asked.len() == 1);
+        let nonce = if channel.is_bound() { answer.message().body.re().or(only) } else { only };
         let Some(number) = nonce.and_then(|nonce| stream.asked.get(&nonce)).copied() else {
             // An answer to what nobody waits for any more, or to nothing at all.
             if !channel.is_bound() {
@@ -312,7 +314,7 @@ impl Node {
         match request.what {
             What::Queued { id } => self.queued_ended(&id, request.target, result, now),
             What::Notice { old, .. } => {
-                self.notice_ended(old, request.target, result.is_ok(), now);
+                self.notice_ended(old, request.target, &result, now);
                 if request.sent.is_some() {
                     self.pump(request.local, request.target, now);
                 }

@@ -12,7 +12,7 @@ use super::change::Change;
 use super::request::{Request, What};
 use super::{AfterWrite, CommandError, CommandId, Document, DocumentWrite, Node, Output, Reply, StreamId};
 use crate::event::{Event, RejectReason};
-use crate::identity::{IdentityFile, RetiredIdentity};
+use crate::identity::{Identity, IdentityFile, RetiredIdentity};
 use crate::keys::PublicKey;
 use crate::message::{Header, KeyRotation};
 use crate::rotation::{RotationReason, RotationStatement};
@@ -38,6 +38,15 @@ struct Notice {
     at: Instant,
     delay: Duration,
     under_way: bool,
+    /// The peer did not take it: it may never have known the old key, so later notices do not wait for this one.
+    refused: bool,
+}
+
+impl Notices {
+    /// How many peers have yet to hear of a key.
+    pub(super) fn len(&self) -> usize {
+        self.pending.len()
+    }
 }
 
 impl Node {
@@ -47,15 +56,7 @@ impl Node {
         }
         let old = &self.identity.current;
         let new = old.successor(&mut self.rng, now.wall);
-        let statement = RotationStatement {
-            old: old.public_key(),
-            new: new.public_key(),
-            new_encrypt: new.encrypt_key(),
-            reason,
-            effective_at: now.wall,
-            grace: self.config.rotation_grace,
-        };
-        let statement = statement.sign(old);
+        let statement = statement(old, &new, reason, self.config.rotation_grace, now);
         let mut next = self.identity.duplicate();
         let identity = core::mem::replace(&mut next.current, new);
         let valid_until = now.wall + self.config.rotation_grace;
@@ -122,9 +123,29 @@ impl Node {
             let older = self.access.peers.get(&peer).is_some_and(|peer| Some(peer.added) <= rotated);
             if older && !retired.told.contains(&peer) {
                 let key = (retired.identity.public_key(), peer);
-                let notice = Notice { at: now.mono, delay: FIRST_RETRY, under_way: false };
+                let notice = Notice { at: now.mono, delay: FIRST_RETRY, under_way: false, refused: false };
                 self.notices.pending.entry(key).or_insert(notice);
             }
+        }
+    }
+
+    /// A peer has a new key: what it was told, and what it has yet to be told, it is under that key.
+    pub(super) fn move_notices(&mut self, old: &PublicKey, new: PublicKey, now: Now) {
+        let mut moved = false;
+        for retired in &mut self.identity.retired {
+            if retired.told.remove(old) {
+                moved |= retired.told.insert(new);
+            }
+        }
+        let keys: Vec<PublicKey> =
+            self.notices.pending.keys().filter(|(_, of)| of == old).map(|(key, _)| *key).collect();
+        for key in keys {
+            if let Some(notice) = self.notices.pending.remove(&(key, *old)) {
+                self.notices.pending.insert((key, new), Notice { at: now.mono, under_way: false, ..notice });
+            }
+        }
+        if moved {
+            self.store_identity();
         }
     }
 
@@ -146,7 +167,7 @@ impl Node {
         }
         let since = self.identity.retired.iter().skip_while(|retired| retired.identity.public_key() != local);
         for retired in since.filter(|retired| !retired.told.contains(&peer)) {
-            let notice = Notice { at: now.mono, delay: FIRST_RETRY, under_way: false };
+            let notice = Notice { at: now.mono, delay: FIRST_RETRY, under_way: false, refused: false };
             self.notices.pending.entry((retired.identity.public_key(), peer)).or_insert(notice);
         }
     }
@@ -208,11 +229,18 @@ impl Node {
             .iter()
             .map(|retired| retired.identity.public_key())
             .take_while(|key| key != old)
-            .any(|key| self.notices.pending.contains_key(&(key, *peer)))
+            .any(|key| self.notices.pending.get(&(key, *peer)).is_some_and(|notice| !notice.refused))
     }
 
-    pub(super) fn notice_ended(&mut self, old: PublicKey, peer: PublicKey, told: bool, now: Now) {
-        if told {
+    pub(super) fn notice_ended(
+        &mut self,
+        old: PublicKey,
+        peer: PublicKey,
+        result: &Result<Reply, CommandError>,
+        now: Now,
+    ) {
+        let peer = self.acting(peer, now);
+        if result.is_ok() {
             self.notices.pending.remove(&(old, peer));
             if let Some(retired) = self.identity.retired.iter_mut().find(|r| r.identity.public_key() == old) {
                 retired.told.insert(peer);
@@ -222,6 +250,7 @@ impl Node {
             self.peer_is_back(peer, now);
         } else if let Some(notice) = self.notices.pending.get_mut(&(old, peer)) {
             notice.under_way = false;
+            notice.refused |= matches!(result, Err(CommandError::Rejected { .. }));
             notice.at = now.mono + notice.delay;
             notice.delay = (notice.delay * 2).min(LAST_RETRY);
         }
@@ -278,6 +307,27 @@ impl Node {
         }
     }
 
+    /// Keys that were given up while our wall clock was ahead: it has been set right since, so peers would refuse the
+    /// statement as one of the future, and the grace period would last as long as the clock was wrong. Both start now.
+    pub(super) fn mend_rotations(&mut self, now: Now) {
+        let (grace, tolerance) = (self.config.rotation_grace, self.config.replay.window);
+        let latest = now.wall + grace + tolerance;
+        let mut mended = false;
+        for position in 0..self.identity.retired.len() {
+            let retired = &self.identity.retired[position];
+            if retired.valid_until > latest {
+                let successor = self.identity.successor_of(position);
+                let text = statement(&retired.identity, successor, retired.reason, grace, now);
+                let retired = &mut self.identity.retired[position];
+                (retired.statement, retired.valid_until) = (text, now.wall + grace);
+                mended = true;
+            }
+        }
+        if mended {
+            self.store_identity();
+        }
+    }
+
     /// Gives up the keys whose grace period is over, and wipes them.
     pub(super) fn retire_expired(&mut self, now: Now) {
         let over: Vec<PublicKey> = self
@@ -317,4 +367,11 @@ impl Node {
         let write = DocumentWrite::Replace(self.identity.to_json());
         self.store(Document::Identity, write, AfterWrite::Nothing(Document::Identity));
     }
+}
+
+/// The signed words by which a key names the one that follows it, from now on.
+fn statement(old: &Identity, new: &Identity, reason: RotationReason, grace: Duration, now: Now) -> String {
+    let (new_encrypt, effective_at) = (new.encrypt_key(), now.wall);
+    let (old_key, new_key) = (old.public_key(), new.public_key());
+    RotationStatement { old: old_key, new: new_key, new_encrypt, reason, effective_at, grace }.sign(old)
 }

@@ -76,7 +76,57 @@ pub struct StreamInfo {
     pub version: u8,
 }
 
+/// How much a node holds: every table that others can make grow, against the bounds of the
+/// [`Config`](crate::Config).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Open streams.
+    pub streams: usize,
+    /// Those whose other side has not shown the key of a peer with a grant.
+    pub strangers: usize,
+    /// The most unread bytes of one stream.
+    pub most_of_stream: usize,
+    /// The most unread bytes of one stranger's stream.
+    pub most_of_stranger: usize,
+    /// Our requests to peers.
+    pub requests: usize,
+    /// Writes that are not confirmed.
+    pub writes: usize,
+    /// Questions with the AI.
+    pub asks: usize,
+    /// Peers that have yet to hear of a new key.
+    pub notices: usize,
+    /// Known peers.
+    pub peers: usize,
+    /// Grants.
+    pub grants: usize,
+    /// Messages remembered.
+    pub nonces: usize,
+    /// Peers and transports whose actions are counted.
+    pub subjects: usize,
+}
+
 impl Node {
+    /// How much this node holds.
+    #[must_use]
+    pub fn load(&self) -> Load {
+        let strangers = self.streams.values().filter(|stream| !self.is_known(stream));
+        Load {
+            streams: self.streams.len(),
+            strangers: strangers.clone().count(),
+            most_of_stream: self.streams.values().map(|stream| stream.lines.buffered()).max().unwrap_or(0),
+            most_of_stranger: strangers.map(|stream| stream.lines.buffered()).max().unwrap_or(0),
+            requests: self.requests.len(),
+            writes: self.writes.len(),
+            asks: self.asks.len(),
+            notices: self.notices.len(),
+            peers: self.access.peers.len(),
+            grants: self.access.grants.len(),
+            nonces: self.replay.len(),
+            subjects: self.limits.len(),
+        }
+    }
+
     /// Our public key.
     #[must_use]
     pub fn public_key(&self) -> PublicKey {

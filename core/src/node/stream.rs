@@ -147,7 +147,7 @@ impl Node {
     }
 
     /// Whether a stream is ours, or the other side has shown the key of a peer with a grant.
-    fn is_known(&self, stream: &Stream) -> bool {
+    pub(super) fn is_known(&self, stream: &Stream) -> bool {
         stream.dialled()
             || stream
                 .channel()
@@ -359,14 +359,24 @@ impl Node {
         };
         let (remote, dialled) = (stream.remote, stream.dialled());
         let peer = stream.channel().map(|channel| channel.remote().public());
-        // A stream that we dialled may lead to an impostor: that is no fault of the peer we looked for.
-        if !dialled {
+        // A stream that we dialled may lead to an impostor: that is no fault of the peer we looked for. And some things
+        // befall honest nodes, too: each costs them the stream, but must not get them banned.
+        let known = peer.is_some_and(|peer| self.access.peers.get(&self.acting(peer, now)).is_some());
+        let excused = match reason {
+            RejectReason::OutsideWindow | RejectReason::VersionMismatch => true,
+            // It may not know yet that its grant is gone, or that our limit is lower than its own.
+            RejectReason::TooLong => known,
+            _ => false,
+        };
+        if !dialled && !excused {
             self.charge(Subject::Transport(remote.0), Action::Invalid, now);
         }
-        self.event(match peer {
-            Some(peer) => Event::MessageRejected { peer, session: None, reason },
-            None => Event::PeerRejected { remote, reason },
-        });
+        match peer {
+            // It has been told, and the owner has heard of it.
+            Some(_) if excused && reason == RejectReason::TooLong => {}
+            Some(peer) => self.event(Event::MessageRejected { peer, session: None, reason }),
+            None => self.event(Event::PeerRejected { remote, reason }),
+        }
         self.close(id, now);
     }
 

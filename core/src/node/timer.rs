@@ -75,6 +75,7 @@ impl Node {
         }
         if self.expiries_seen + LOOK_AT_WALL_CLOCK_EVERY <= now.mono {
             self.expiries_seen = now.mono;
+            self.mend_rotations(now);
             self.retire_expired(now);
             self.prune_access(now);
             self.forget_found(now);

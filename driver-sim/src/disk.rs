@@ -1,0 +1,155 @@
+//! A node's disk: writes take time, one file's stay in order, and what was not confirmed may be lost in a crash, kept, or
+//! (where something was appended) torn.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use wopr_p2p_core::{Document, DocumentWrite, SessionEntry, Stored, WriteFailed, WriteId};
+
+use crate::rng::Rng;
+
+/// What is to be written.
+pub enum Write {
+    /// A change of a document.
+    Document(Document, DocumentWrite),
+    /// A line of a session's file.
+    Line(String, SessionEntry),
+}
+
+/// Which file a write is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum File {
+    Document(Document),
+    Session(String),
+}
+
+impl Write {
+    fn file(&self) -> File {
+        match self {
+            Self::Document(document, _) => File::Document(*document),
+            Self::Line(session, _) => File::Session(session.clone()),
+        }
+    }
+}
+
+/// What is durable.
+#[derive(Clone, Default)]
+pub struct Content {
+    documents: BTreeMap<Document, Vec<u8>>,
+    /// The lines of each session's file.
+    pub sessions: BTreeMap<String, Vec<SessionEntry>>,
+}
+
+impl Content {
+    /// What a node starts from.
+    #[must_use]
+    pub fn stored(&self) -> Stored {
+        let document = |document| self.documents.get(&document).cloned();
+        Stored {
+            identity: document(Document::Identity).map(Into::into),
+            access: document(Document::Access),
+            peers: document(Document::Peers),
+            limits: document(Document::Limits),
+            replay: document(Document::Replay),
+            outbox: document(Document::Outbox),
+            discovery: document(Document::Discovery),
+        }
+    }
+
+    /// How often a text stands in a session's file.
+    #[must_use]
+    pub fn count(&self, session: &str, text: &str) -> usize {
+        self.sessions.get(session).map_or(0, |lines| lines.iter().filter(|line| line.content == text).count())
+    }
+
+    fn apply(&mut self, write: &Write) {
+        match write {
+            Write::Document(document, DocumentWrite::Replace(bytes)) => {
+                self.documents.insert(*document, bytes.to_vec());
+            }
+            Write::Document(document, DocumentWrite::Append(bytes)) => {
+                let file = self.documents.entry(*document).or_default();
+                repair(file);
+                file.extend_from_slice(bytes);
+            }
+            Write::Line(session, entry) => self.sessions.entry(session.clone()).or_default().push(entry.clone()),
+        }
+    }
+
+    /// Leaves a part of an append. A document is replaced wholly or not at all, and a torn line of a session's file is
+    /// taken away by the driver, so neither leaves a trace.
+    fn tear(&mut self, write: &Write, keep: usize) {
+        if let Write::Document(document, DocumentWrite::Append(bytes)) = write {
+            let file = self.documents.entry(*document).or_default();
+            repair(file);
+            file.extend_from_slice(&bytes[..keep.min(bytes.len())]);
+        }
+    }
+}
+
+/// Takes away a last line that has no end, as the driver does before it appends.
+fn repair(file: &mut Vec<u8>) {
+    let end = file.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    file.truncate(end);
+}
+
+/// A disk with its writes under way.
+#[derive(Default)]
+pub struct Disk {
+    /// What is durable.
+    pub content: Content,
+    waiting: VecDeque<(WriteId, Write)>,
+    /// Every write fails.
+    pub full: bool,
+    /// How many writes in a million fail.
+    pub failing: u32,
+}
+
+impl Disk {
+    /// Takes a write; [`Disk::settle`] has to be called once for it.
+    pub fn take(&mut self, id: WriteId, write: Write) {
+        self.waiting.push_back((id, write));
+    }
+
+    /// How many writes are under way.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Ends one write: one that is the first of its file.
+    pub fn settle(&mut self, rng: &mut Rng) -> Option<(WriteId, Result<(), WriteFailed>)> {
+        let mut first: Vec<usize> = Vec::new();
+        for (at, (_, write)) in self.waiting.iter().enumerate() {
+            if !self.waiting.iter().take(at).any(|(_, before)| before.file() == write.file()) {
+                first.push(at);
+            }
+        }
+        let (id, write) = self.waiting.remove(*rng.pick(&first)?)?;
+        if self.full || rng.chance(self.failing) {
+            let reason = if self.full { "no space left on device" } else { "input/output error" };
+            return Some((id, Err(WriteFailed { reason: reason.to_owned() })));
+        }
+        self.content.apply(&write);
+        Some((id, Ok(())))
+    }
+
+    /// The power goes: of each file some writes under way happened, the next may be torn, the others are lost.
+    pub fn crash(&mut self, rng: &mut Rng) {
+        let mut over: Vec<File> = Vec::new();
+        for (_, write) in core::mem::take(&mut self.waiting) {
+            let file = write.file();
+            if over.contains(&file) {
+                continue;
+            }
+            match rng.below(3) {
+                0 => {
+                    self.content.apply(&write);
+                    continue;
+                }
+                1 => self.content.tear(&write, rng.index(200)),
+                _ => {}
+            }
+            over.push(file);
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! One of our nodes with its surroundings: disk, clocks, the streams it holds, the AI it asks, its owner's orders.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wopr_p2p_core::keys::PublicKey;
+use wopr_p2p_core::time::Now;
+use wopr_p2p_core::{AskId, CommandId, Config, DialId, Node, StreamId, TransportKey};
+
+use crate::clock::{Clock, Micros};
+use crate::disk::{Content, Disk};
+use crate::ledger::Books;
+use crate::net::Party;
+
+/// What an owner ordered, as far as the result has to be judged.
+#[derive(Clone, Debug)]
+pub enum Order {
+    /// A text for a session; `probe` if it must arrive.
+    Log { to: Party, text: String, probe: bool },
+    /// A question.
+    Inject { to: Party, text: String },
+    /// A permission.
+    Grant,
+    /// Something is taken back.
+    Revoke,
+    /// An invite is made, to be handed over so many seconds later.
+    Invite { to: Party, seconds: u64, twice: bool },
+    /// An invite is claimed.
+    Claim { at: Party },
+    /// New keys.
+    Rotate,
+}
+
+/// A copy of a disk, and what was true when it was made.
+pub struct Backup {
+    /// The disk.
+    pub content: Content,
+    /// The books.
+    pub books: Books,
+}
+
+/// One of our nodes.
+pub struct Host {
+    /// The node; none while it is down.
+    pub node: Option<Node>,
+    /// How it is configured.
+    pub config: Config,
+    /// Its disk.
+    pub disk: Disk,
+    /// Its clocks.
+    pub clock: Clock,
+    /// How often it was started: what belonged to an earlier life is dropped.
+    pub life: u32,
+    /// The transport's key.
+    pub transport: TransportKey,
+    /// Orders that have not ended.
+    pub orders: BTreeMap<CommandId, Order>,
+    /// Dials under way.
+    pub dials: BTreeSet<DialId>,
+    /// Questions with the AI.
+    pub asks: BTreeSet<AskId>,
+    /// Who may do what here.
+    pub books: Books,
+    /// Under which key each of the others was first met.
+    pub contacts: BTreeMap<Party, PublicKey>,
+    /// A copy of the disk.
+    pub backup: Option<Backup>,
+    /// Since when the disk is not the one that confirmed things: after a restored backup.
+    pub restored: Option<Micros>,
+    /// Crash when so many more writes are confirmed; before the last is, or after.
+    pub fuse: Option<(u64, bool, u64)>,
+    /// When the pending wake-up is due.
+    pub wake: Option<Micros>,
+    /// How many times in a row the timer was due at once.
+    pub wakes_now: u32,
+    /// Its wall clock was wrong by more than a grace period once.
+    pub disordered: bool,
+    /// How often it changed its keys.
+    pub rotations: u32,
+    next: u64,
+}
+
+impl Host {
+    /// A host whose node has not been started.
+    #[must_use]
+    pub fn new(config: Config, clock: Clock, index: usize) -> Self {
+        let mut key = [0x11; 32];
+        key[..8].copy_from_slice(&(index as u64).to_le_bytes());
+        Self {
+            node: None,
+            config,
+            disk: Disk::default(),
+            clock,
+            life: 0,
+            transport: TransportKey(key),
+            orders: BTreeMap::new(),
+            dials: BTreeSet::new(),
+            asks: BTreeSet::new(),
+            books: Books::default(),
+            contacts: BTreeMap::new(),
+            backup: None,
+            restored: None,
+            fuse: None,
+            wake: None,
+            wakes_now: 0,
+            disordered: false,
+            rotations: 0,
+            next: 0,
+        }
+    }
+
+    /// Both clocks.
+    #[must_use]
+    pub fn now(&self, at: Micros) -> Now {
+        self.clock.read(at)
+    }
+
+    /// A number that was not used before.
+    pub fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// A stream's number that was not used before.
+    pub fn stream(&mut self) -> StreamId {
+        StreamId(self.number())
+    }
+
+    /// The node's present key, if it runs.
+    #[must_use]
+    pub fn key(&self) -> Option<PublicKey> {
+        self.node.as_ref().map(Node::public_key)
+    }
+}

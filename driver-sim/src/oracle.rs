@@ -1,0 +1,164 @@
+//! What must never happen, and what must have happened in the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use wopr_p2p_core::event::RejectReason;
+
+use crate::clock::Micros;
+use crate::net::Party;
+use crate::trace::Name;
+
+/// The rules. Each is a promise of the core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rule {
+    /// Nothing is delivered, asked or answered without a grant in force at that moment.
+    Granted,
+    /// Nothing is delivered or asked twice, crashes included; and nothing that nobody sent.
+    Once,
+    /// Whatever was acknowledged is stored.
+    Stored,
+    /// A plaintext is seen only by those whom it was for.
+    Secret,
+    /// No key encrypts two texts under one nonce, and no message's nonce comes twice.
+    FreshNonce,
+    /// Nothing that was revoked or claimed comes back, nothing that was confirmed gets lost.
+    Access,
+    /// What strangers and peers make a node keep is bounded.
+    Memory,
+    /// Honest peers never accuse or ban each other.
+    Accusation,
+    /// After healing, and for those who are not attacked always, everything that may be delivered is.
+    Service,
+    /// An input causes a bounded number of outputs.
+    Outputs,
+    /// Every order of an owner ends once.
+    Ended,
+    /// A node starts from whatever a crash left on its disk.
+    Starts,
+    /// Nobody is believed to be somebody else.
+    Identity,
+}
+
+/// A broken rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// When, in microseconds since the beginning.
+    pub at: Micros,
+    /// Which rule.
+    pub rule: Rule,
+    /// By whom.
+    pub party: Party,
+    /// How.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.6} {} {:?}: {}", self.at as f64 / 1e6, Name(self.party), self.rule, self.what)
+    }
+}
+
+/// A text that somebody sent.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// Who.
+    pub from: Party,
+    /// To whom.
+    pub to: Party,
+    /// Into which session.
+    pub session: String,
+    /// How often it reached the session's file in the life of the receiver's present disk.
+    pub delivered: u32,
+    /// How often the AI was asked.
+    pub asked: u32,
+    /// When it was sent.
+    pub at: Micros,
+}
+
+/// What every text begins with, so that it is found wherever it shows up.
+pub const MARK: &[u8] = b"wopr secret ";
+
+/// The texts and numbers that the rules are about.
+#[derive(Default)]
+pub struct Seen {
+    /// Every text that was sent, by itself.
+    pub texts: BTreeMap<String, Sent>,
+    /// Initialisation vectors, by who encrypted for whom under which ephemeral key.
+    ivs: BTreeSet<Vec<u8>>,
+    nonces: BTreeSet<(Party, Vec<u8>)>,
+}
+
+impl Seen {
+    /// Looks at a line that a node sends: no plaintext, no nonce used before.
+    pub fn line(&mut self, party: Party, line: &[u8]) -> Result<(), (Rule, String)> {
+        if contains(line, MARK) {
+            return Err((Rule::Secret, "a text is sent as it is".to_owned()));
+        }
+        if let Some(nonce) = member(line, b"\"nonce\":\"")
+            && !self.nonces.insert((party, nonce.to_vec()))
+        {
+            return Err((Rule::FreshNonce, "a message's nonce is used twice".to_owned()));
+        }
+        let Some(payload) = member(line, b"\"payload\":\"") else {
+            return Ok(());
+        };
+        use base64::Engine as _;
+        let Ok(bytes) = base64::engine::general_purpose::STANDARD.decode(payload) else {
+            return Err((Rule::Secret, "a payload is not base64".to_owned()));
+        };
+        if contains(&bytes, MARK) {
+            return Err((Rule::Secret, "a text is sent in base64, not encrypted".to_owned()));
+        }
+        // The static keys (protocol 1) go on for ever, so their vectors are kept apart by sender only.
+        let mut key = format!("{party:?} ").into_bytes();
+        key.extend_from_slice(member(line, b"\"ephemeralPub\":\"").unwrap_or_default());
+        key.extend_from_slice(bytes.get(..12).unwrap_or_default());
+        if !self.ivs.insert(key) {
+            return Err((Rule::FreshNonce, "a payload's initialisation vector is used twice".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+/// The text of a member that is a plain string, found without reading the JSON.
+#[must_use]
+pub fn member<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let start = find(line, name)? + name.len();
+    let end = line[start..].iter().position(|byte| *byte == b'"')?;
+    Some(&line[start..start + end])
+}
+
+/// Whether `bytes` contain `part`.
+#[must_use]
+pub fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    find(bytes, part).is_some()
+}
+
+fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
+    let first = *part.first()?;
+    let mut at = 0;
+    while let Some(next) = bytes[at..].iter().position(|byte| *byte == first) {
+        at += next;
+        if bytes[at..].starts_with(part) {
+            return Some(at);
+        }
+        at += 1;
+    }
+    None
+}
+
+/// Whether a refusal says that the other side misbehaved.
+#[must_use]
+pub const fn accuses(reason: RejectReason) -> bool {
+    matches!(
+        reason,
+        RejectReason::Malformed
+            | RejectReason::TooLong
+            | RejectReason::BadSignature
+            | RejectReason::NotForUs
+            | RejectReason::Replayed
+            | RejectReason::Undecryptable
+            | RejectReason::RateLimited
+    )
+}

@@ -1,0 +1,214 @@
+//! Carrying out what a node wants, and looking at it: this is where most rules are checked.
+
+use wopr_p2p_core::event::{Event, RejectReason};
+use wopr_p2p_core::grant::Needs;
+use wopr_p2p_core::keys::PublicKey;
+use wopr_p2p_core::{AskFailed, EntryKind, Output, Question, SessionEntry};
+
+use super::{Happening, World};
+use crate::clock::SECOND;
+use crate::disk::Write;
+use crate::net::{End, Party};
+use crate::oracle::{Rule, accuses};
+
+impl World {
+    /// Carries out one output. `cause` is who sent what the node was given, if somebody did.
+    pub(crate) fn carry_out(&mut self, index: usize, output: Output, cause: Option<Party>) {
+        let party = Party::Node(index);
+        let life = self.hosts[index].life;
+        match output {
+            Output::Transmit { stream, bytes } => {
+                self.check_line(index, stream, &bytes);
+                self.transmit(End { party, stream }, bytes);
+            }
+            Output::CloseStream { stream } => self.close(End { party, stream }),
+            Output::Dial { dial, topic } => self.dial(index, dial, topic),
+            Output::StopDial { dial } => {
+                self.hosts[index].dials.remove(&dial);
+            }
+            Output::Listen { topic } => self.net.listen(topic, party),
+            Output::Unlisten { topic } => self.net.unlisten(topic, party),
+            Output::Store { id, document, write } => {
+                self.hosts[index].disk.take(id, Write::Document(document, write));
+                self.settle_later(index);
+            }
+            Output::Record { id, session, entry } => {
+                self.check_entry(index, session.as_str(), &entry);
+                self.hosts[index].disk.take(id, Write::Line(session.as_str().to_owned(), entry));
+                self.settle_later(index);
+            }
+            Output::Ask { id, question } => {
+                self.check_question(index, &question);
+                self.hosts[index].asks.insert(id);
+                let result = if self.rng.chance(self.faults.ai_fails) {
+                    self.stats.fault("no answer of the AI");
+                    Err(AskFailed::Died)
+                } else {
+                    Ok(format!("re: {}", question.text))
+                };
+                let delay = self.rng.between(0, 5 * SECOND);
+                self.after(delay, Happening::Answer { host: index, life, ask: id, result });
+            }
+            Output::CancelAsk { id } => {
+                self.hosts[index].asks.remove(&id);
+            }
+            Output::Finished { id, result } => self.order_ended(index, id, result),
+            Output::Event(event) => self.event(index, &event, cause),
+        }
+    }
+
+    fn settle_later(&mut self, index: usize) {
+        let delay = self.rng.between(0, self.faults.disk_latency * 1000);
+        let life = self.hosts[index].life;
+        self.after(delay, Happening::Settle { host: index, life });
+    }
+
+    fn check_line(&mut self, index: usize, stream: wopr_p2p_core::StreamId, line: &[u8]) {
+        let party = Party::Node(index);
+        let other = self.across(End { party, stream }).map(|end| end.party);
+        self.stats.lines += 1;
+        self.stats.bytes += line.len() as u64;
+        if self.trace.keeps() {
+            let kind = crate::oracle::member(line, b"\"type\":\"").unwrap_or_default();
+            let reason = crate::oracle::member(line, b"\"reason\":\"").unwrap_or_default();
+            let text = format!("{} {}", String::from_utf8_lossy(kind), String::from_utf8_lossy(reason));
+            self.note(party, "sends", other, || text);
+        }
+        if let Err((rule, what)) = self.seen.line(party, line) {
+            self.violated(rule, party, what);
+        }
+        self.mallory_taps(party, other, line);
+    }
+
+    /// A line is about to go into a session's file.
+    fn check_entry(&mut self, index: usize, session: &str, entry: &SessionEntry) {
+        let party = Party::Node(index);
+        let text = match entry.kind {
+            EntryKind::Answer => return,
+            EntryKind::Message | EntryKind::Question => entry.content.clone(),
+        };
+        self.stats.delivered += 1;
+        let needs = if entry.kind == EntryKind::Message { Needs::Log } else { Needs::Inject };
+        let Some(from) = self.check_permission(index, session, &entry.peer, needs, "a text is stored") else {
+            return;
+        };
+        self.note(party, "stores", Some(from), || format!("a text in {session}"));
+        let Some(sent) = self.seen.texts.get_mut(&text) else {
+            return self.violated(Rule::Once, party, format!("a text that nobody sent is stored as {from:?}'s"));
+        };
+        sent.delivered += 1;
+        let (times, right) = (sent.delivered, sent.from == from && sent.to == party && sent.session == session);
+        if !right {
+            let what = format!("a text of {:?} for {:?} is stored as {from:?}'s", sent.from, sent.to);
+            self.violated(Rule::Identity, party, what);
+        } else if times > 1 {
+            self.violated(Rule::Once, party, format!("a text of {from:?} is stored {times} times"));
+        }
+    }
+
+    fn check_question(&mut self, index: usize, question: &Question) {
+        let party = Party::Node(index);
+        let session = question.session.as_str();
+        self.check_permission(index, session, &question.peer, Needs::Inject, "an AI is asked");
+        let stored = self.hosts[index].disk.content.count(session, &question.text);
+        if stored != 1 {
+            self.violated(Rule::Stored, party, format!("an AI is asked what is in its session {stored} times"));
+        }
+        if let Some(sent) = self.seen.texts.get_mut(&question.text) {
+            sent.asked += 1;
+            if sent.asked > 1 {
+                self.violated(Rule::Once, party, "an AI is asked the same again");
+            }
+        }
+    }
+
+    /// Whether the books allow it; returns whose key it is.
+    fn check_permission(
+        &mut self,
+        index: usize,
+        session: &str,
+        peer: &PublicKey,
+        needs: Needs,
+        what: &str,
+    ) -> Option<Party> {
+        let party = Party::Node(index);
+        let Some(from) = self.keys.owner(peer) else {
+            self.violated(Rule::Granted, party, format!("{what} for a key of nobody"));
+            return None;
+        };
+        let host = &self.hosts[index];
+        let now = host.clock.read(self.now).wall;
+        let name = wopr_p2p_core::access::SessionName::new(session).ok()?;
+        if !host.books.may(from, &name, needs, now) {
+            self.violated(Rule::Granted, party, format!("{what} in {session} for {from:?}, who may not"));
+        }
+        Some(from)
+    }
+
+    fn event(&mut self, index: usize, event: &Event, cause: Option<Party>) {
+        let party = Party::Node(index);
+        self.note(party, "event", cause, || format!("{} {event:?}", event.name()));
+        match event {
+            Event::PeerConnected { peer, .. } => {
+                self.stats.handshakes += 1;
+                let owner = self.keys.owner(peer);
+                // Mallory may pass messages on: then the peer is who it is, and Mallory is the wire.
+                if owner != cause && cause != Some(Party::Mallory) && !self.keys.is_stolen(peer) {
+                    self.violated(Rule::Identity, party, format!("{cause:?} is taken for {owner:?}"));
+                }
+            }
+            Event::PeerRejected { reason, .. } => self.check_accusation(party, *reason, cause),
+            Event::MessageRejected { reason, .. } => self.check_accusation(party, *reason, cause),
+            Event::GrantCreated { peer, grant, sessions } => {
+                let known = self.hosts[index].books.grants.iter().any(|entry| entry.id.as_ref() == Some(grant));
+                let ordered = self.hosts[index].books.grants.iter().any(|entry| {
+                    matches!(entry.state, crate::ledger::State::Ordered(_)) && entry.sessions == *sessions
+                });
+                let Some(from) = self.keys.owner(peer) else {
+                    return self.violated(Rule::Access, party, "a grant for a key of nobody");
+                };
+                if !known && !(ordered && !self.may_be_claim(index, from)) {
+                    let now = self.hosts[index].clock.read(self.now).wall;
+                    let claimed = self.hosts[index].books.claimed(from, grant, sessions, now);
+                    if let Err(what) = claimed.or_else(|what| if ordered { Ok(()) } else { Err(what) }) {
+                        self.violated(Rule::Access, party, what);
+                    }
+                }
+            }
+            Event::KeyRotated { old, new, .. } => {
+                let (before, after) = (self.keys.owner(old), self.keys.owner(new));
+                if before != after && !self.keys.is_stolen(old) {
+                    self.violated(Rule::Identity, party, format!("{before:?}'s key is now {after:?}'s"));
+                }
+            }
+            Event::OwnKeyRotated { old, new } => {
+                if self.keys.owner(old) != Some(party) {
+                    self.violated(Rule::Identity, party, "a rotation of somebody else's key");
+                }
+                self.keys.add(*new, party);
+                self.hosts[index].rotations += 1;
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether a grant that was just made can come from an invite that this peer had.
+    fn may_be_claim(&self, index: usize, peer: Party) -> bool {
+        self.hosts[index].books.invites.iter().any(|invite| invite.peer == peer && !invite.over)
+            && !self.hosts[index]
+                .books
+                .grants
+                .iter()
+                .any(|entry| entry.peer == peer && matches!(entry.state, crate::ledger::State::Ordered(_)))
+    }
+
+    fn check_accusation(&mut self, party: Party, reason: RejectReason, cause: Option<Party>) {
+        if cause == Some(Party::Mallory) {
+            self.repelled();
+        } else if let Some(other) = cause
+            && accuses(reason)
+        {
+            self.violated(Rule::Accusation, party, format!("{other:?} is accused: {}", reason.as_str()));
+        }
+    }
+}

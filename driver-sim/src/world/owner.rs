@@ -1,0 +1,483 @@
+//! The owners: what they order, and whether what they are told is true.
+
+use std::time::Duration;
+
+use wopr_p2p_core::access::{Capability, SessionName, SessionSet, TrustLevel};
+use wopr_p2p_core::grant::Needs;
+use wopr_p2p_core::keys::PublicKey;
+use wopr_p2p_core::peer::PeerRef;
+use wopr_p2p_core::rotation::RotationReason;
+use wopr_p2p_core::{Command, CommandError, CommandId, Input, Reply};
+
+use super::{Happening, Wanted, World};
+use crate::clock::SECOND;
+use crate::host::{Backup, Order};
+use crate::ledger::Invited;
+use crate::net::Party;
+use crate::oracle::{MARK, Rule, Sent};
+use crate::scenario::Action;
+
+/// How many sessions each node has.
+const SESSIONS: u8 = 4;
+/// How long a log or claim may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a text that must arrive is sent anew, and with what pause.
+const TRIES: u32 = 36;
+const PAUSE: u64 = 240 * SECOND;
+
+/// A session of the simulated nodes.
+#[must_use]
+pub(crate) fn session(number: u8) -> SessionName {
+    SessionName::new(format!("s{}", number % SESSIONS)).unwrap_or_else(|_| unreachable!("a plain name"))
+}
+
+/// The sessions of a bit mask; all of them for 0.
+pub(crate) fn sessions(mask: u8) -> SessionSet {
+    let names: Vec<String> = (0..SESSIONS).filter(|n| mask & (1 << n) != 0).map(|n| format!("s{n}")).collect();
+    SessionSet::new(names).unwrap_or(SessionSet::All)
+}
+
+impl World {
+    /// Gives each node a few friends: they grant each other access, as people do before they meet.
+    pub(crate) fn befriend(&mut self) {
+        let (nodes, others) = (self.hosts.len(), self.originals.len());
+        for index in 0..nodes {
+            for step in 1..=2 {
+                let other = (index + step) % nodes;
+                if other != index {
+                    self.grant(index, Party::Node(other), 0, false, 0);
+                    self.grant(other, Party::Node(index), 0b0011, false, 0);
+                }
+            }
+        }
+        for original in 0..others {
+            self.grant(original % nodes, Party::Original(original), 0b0001, false, 0);
+        }
+    }
+
+    /// The key of a party, as everybody can know it.
+    pub(crate) fn key_of(&self, party: Party) -> Option<PublicKey> {
+        match party {
+            Party::Node(index) => self.hosts.get(index)?.key(),
+            Party::Original(index) => Some(self.originals.get(index)?.key()),
+            Party::Mallory => Some(self.mallory.as_ref()?.key()),
+        }
+    }
+
+    /// How an owner calls a peer: by the key that it had when they first met.
+    fn contact(&mut self, index: usize, peer: Party) -> Option<PublicKey> {
+        let key = self.key_of(peer)?;
+        Some(*self.hosts[index].contacts.entry(peer).or_insert(key))
+    }
+
+    pub(crate) fn order(&mut self, index: usize, order: Order, command: Command) -> Option<CommandId> {
+        self.hosts[index].node.as_ref()?;
+        let id = CommandId(self.hosts[index].number());
+        self.hosts[index].orders.insert(id, order);
+        self.note(Party::Node(index), "owner", None, || format!("{command:?}").chars().take(60).collect());
+        self.drive(index, Some(Input::Command { id, command }));
+        Some(id)
+    }
+
+    /// Carries out a step of the scenario.
+    pub(crate) fn act(&mut self, action: &Action) {
+        if self.healed {
+            return;
+        }
+        let nodes = self.hosts.len();
+        match *action {
+            Action::Log { from, to, session: number, size } => {
+                let (from, to) = (from % nodes, to % nodes);
+                // A stranger's long line counts against it, so owners send long texts to those who know them.
+                let size = if self.knows_key(to, from) { size } else { size.min(40_000) };
+                self.log(from, Party::Node(to), session(number), size, false);
+            }
+            Action::Inject { from, to, session: number } => {
+                self.inject(from % nodes, Party::Node(to % nodes), session(number));
+            }
+            Action::Grant { by, to, sessions, message_only, seconds } => {
+                self.grant(by % nodes, Party::Node(to % nodes), sessions, message_only, seconds);
+            }
+            Action::RevokePeer { by, whom } => self.revoke_peer(by % nodes, Party::Node(whom % nodes)),
+            Action::RevokeGrant { by, whom } => self.revoke_grant(by % nodes, Party::Node(whom % nodes)),
+            Action::Narrow { by, whom, session: number } => {
+                self.narrow(by % nodes, Party::Node(whom % nodes), session(number));
+            }
+            Action::Invite { by, to, sessions: mask, seconds, twice } => {
+                self.invite(by % nodes, Party::Node(to % nodes), mask, seconds, twice);
+            }
+            Action::RevokeInvite { by } => self.revoke_invite(by % nodes),
+            Action::Rotate { by, wait } => {
+                let (reason, timeout) = (RotationReason::Scheduled, Duration::from_secs(20));
+                let command = Command::RotateKeys { reason, notify_all: wait, timeout };
+                self.order(by % nodes, Order::Rotate, command);
+            }
+            _ => self.befall(action),
+        }
+    }
+
+    /// What befalls a node from outside.
+    fn befall(&mut self, action: &Action) {
+        let nodes = self.hosts.len();
+        match *action {
+            Action::Crash { at, down } => self.crash(at % nodes, down * 1000),
+            Action::CrashAtWrite { at, writes, before, down } => {
+                self.hosts[at % nodes].fuse = Some((writes, before, down));
+            }
+            Action::DiskFull { at, seconds } => {
+                self.stats.fault("disk full");
+                self.hosts[at % nodes].disk.full = true;
+                self.after(seconds * SECOND, Happening::DiskFreed { host: at % nodes });
+            }
+            Action::SetClock { at, by } => {
+                self.stats.fault("clock set");
+                self.note(Party::Node(at % nodes), "clock", None, || format!("set by {by} ms"));
+                let host = &mut self.hosts[at % nodes];
+                host.clock.ahead += by;
+                host.disordered |= host.clock.ahead.unsigned_abs() > 12 * 3_600_000;
+            }
+            Action::Cut { from, to, both, seconds } => {
+                self.stats.fault(if both { "partition" } else { "one-way partition" });
+                let (from, to) = (Party::Node(from % nodes), Party::Node(to % nodes));
+                let until = self.now + seconds * SECOND;
+                self.net.cut(from, to, until);
+                if both {
+                    self.net.cut(to, from, until);
+                }
+            }
+            Action::Backup { at } => {
+                let host = &mut self.hosts[at % nodes];
+                host.backup = Some(Backup { content: host.disk.content.clone(), books: host.books.clone() });
+            }
+            Action::Restore { at } => self.restore(at % nodes),
+            _ => {}
+        }
+    }
+
+    fn restore(&mut self, index: usize) {
+        let Some(Backup { content, books }) = self.hosts[index].backup.take() else {
+            return;
+        };
+        self.crash(index, 100_000);
+        self.stats.fault("old state restored");
+        let host = &mut self.hosts[index];
+        (host.disk.content, host.books, host.restored) = (content, books, Some(self.now));
+        for (text, sent) in &mut self.seen.texts {
+            if sent.to == Party::Node(index) {
+                let times = host.disk.content.count(&sent.session, text);
+                sent.delivered = u32::try_from(times).unwrap_or(u32::MAX);
+                sent.asked = 0;
+            }
+        }
+    }
+
+    /// A text that nobody else sends.
+    pub(crate) fn text(&mut self, from: Party, to: Party, session: &SessionName, size: usize) -> String {
+        self.texts += 1;
+        let mark = String::from_utf8_lossy(MARK);
+        let text = format!("{mark}{} {}", self.texts, "x".repeat(size));
+        let session = session.as_str().to_owned();
+        let sent = Sent { from, to, session, delivered: 0, asked: 0, at: self.now };
+        self.seen.texts.insert(text.clone(), sent);
+        text
+    }
+
+    pub(crate) fn log(&mut self, from: usize, to: Party, session: SessionName, size: usize, probe: bool) {
+        let Some(key) = self.contact(from, to).filter(|_| to != Party::Node(from)) else {
+            return;
+        };
+        let text = self.text(Party::Node(from), to, &session, size);
+        let order = Order::Log { to, text: text.clone(), probe };
+        let command = Command::Log { peer: PeerRef::Key(key), session, text, timeout: TIMEOUT };
+        self.order(from, order, command);
+    }
+
+    fn inject(&mut self, from: usize, to: Party, session: SessionName) {
+        let Some(key) = self.contact(from, to).filter(|_| to != Party::Node(from)) else {
+            return;
+        };
+        let text = self.text(Party::Node(from), to, &session, 20);
+        let order = Order::Inject { to, text: text.clone() };
+        let timeout = Duration::from_secs(60);
+        self.order(from, order, Command::Inject { peer: PeerRef::Key(key), session, text, timeout });
+    }
+
+    pub(crate) fn grant(&mut self, by: usize, to: Party, mask: u8, message_only: bool, seconds: u64) {
+        if !self.knows(by, to) {
+            // Owners give the key that the peer has now.
+            self.hosts[by].contacts.remove(&to);
+        }
+        let Some(key) = self.contact(by, to).filter(|_| to != Party::Node(by)) else {
+            return;
+        };
+        if let Party::Node(other) = to {
+            self.contact(other, Party::Node(by));
+        }
+        let Some(now) = self.hosts[by].node.as_ref().map(|_| self.hosts[by].now(self.now).wall) else {
+            return;
+        };
+        let capability = if message_only { Capability::message() } else { Capability::inject() };
+        let expires_in = (seconds > 0).then(|| Duration::from_secs(seconds));
+        let id = CommandId(self.hosts[by].number());
+        let (sessions, expires) = (sessions(mask), expires_in.map(|delay| now + delay));
+        self.hosts[by].books.order(id, to, sessions.clone(), capability.clone(), expires);
+        self.hosts[by].orders.insert(id, Order::Grant);
+        let (peer, capabilities, trust) = (PeerRef::Key(key), vec![capability], TrustLevel::Trusted);
+        let command = Command::Grant { peer, sessions, capabilities, trust, expires_in };
+        self.note(Party::Node(by), "owner", Some(to), || "grants".to_owned());
+        self.drive(by, Some(Input::Command { id, command }));
+    }
+
+    /// Takes something back: the books know it before the node does, for it holds at once.
+    fn take_back(&mut self, by: usize, command: Command, write: impl FnOnce(&mut Self, CommandId)) {
+        if self.hosts[by].node.is_none() {
+            return;
+        }
+        let id = CommandId(self.hosts[by].number());
+        self.hosts[by].orders.insert(id, Order::Revoke);
+        write(self, id);
+        self.note(Party::Node(by), "owner", None, || format!("{command:?}").chars().take(60).collect());
+        self.drive(by, Some(Input::Command { id, command }));
+    }
+
+    pub(crate) fn revoke_peer(&mut self, by: usize, peer: Party) {
+        if let Some(key) = self.contact(by, peer) {
+            let command = Command::RevokePeer { peer: PeerRef::Key(key), session: None };
+            if self.knows(by, peer) {
+                self.take_back(by, command, |world, id| world.hosts[by].books.revoke_peer(id, peer));
+            }
+        }
+    }
+
+    fn narrow(&mut self, by: usize, peer: Party, session: SessionName) {
+        if let Some(key) = self.contact(by, peer)
+            && self.knows(by, peer)
+        {
+            let command = Command::RevokePeer { peer: PeerRef::Key(key), session: Some(session.clone()) };
+            self.take_back(by, command, |world, id| world.hosts[by].books.narrow(id, peer, &session));
+        }
+    }
+
+    pub(crate) fn revoke_grant(&mut self, by: usize, peer: Party) {
+        let books = &self.hosts[by].books;
+        let Some(grant) = books.grants.iter().find(|entry| entry.peer == peer).and_then(|entry| entry.id.clone())
+        else {
+            return;
+        };
+        let command = Command::RevokeGrant { grant: grant.clone() };
+        self.take_back(by, command, |world, id| world.hosts[by].books.revoke_grant(id, &grant));
+    }
+
+    /// Whether a node's table of peers has this one: only then can its owner take something back by name.
+    pub(crate) fn knows(&self, by: usize, peer: Party) -> bool {
+        let Some(node) = &self.hosts[by].node else {
+            return false;
+        };
+        let contact = self.hosts[by].contacts.get(&peer);
+        node.snapshot().peers.iter().any(|known| {
+            contact.is_some_and(|key| known.key == *key || known.history.iter().any(|past| past.key == *key))
+        })
+    }
+
+    pub(crate) fn invite(&mut self, by: usize, to: Party, mask: u8, seconds: u64, twice: bool) {
+        let Some(subject) = self.key_of(to).filter(|_| to != Party::Node(by)) else {
+            return;
+        };
+        let (sessions, capabilities) = (sessions(mask), vec![Capability::inject()]);
+        let expires_in = Duration::from_secs(3600);
+        let command = Command::CreateInvite { subject, sessions, capabilities, expires_in };
+        self.order(by, Order::Invite { to, seconds, twice }, command);
+    }
+
+    pub(crate) fn revoke_invite(&mut self, by: usize) {
+        let open = self.hosts[by].books.invites.iter_mut().rev().find(|invite| !invite.over);
+        let Some((nonce, leaving)) = open.map(|invite| (invite.nonce.clone(), &mut invite.leaving)) else {
+            return;
+        };
+        *leaving = Some(CommandId(0));
+        let command = Command::RevokeInvite { invite: nonce.clone() };
+        self.take_back(by, command, |world, id| {
+            for invite in world.hosts[by].books.invites.iter_mut().filter(|invite| invite.nonce == nonce) {
+                invite.leaving = Some(id);
+            }
+        });
+    }
+
+    pub(crate) fn claim(&mut self, by: usize, at: Party, token: String) {
+        self.order(by, Order::Claim { at }, Command::Claim { token, timeout: TIMEOUT });
+    }
+
+    /// An order ended. What the owner is told must be true.
+    pub(crate) fn order_ended(&mut self, index: usize, id: CommandId, result: Result<Reply, CommandError>) {
+        let party = Party::Node(index);
+        let Some(order) = self.hosts[index].orders.remove(&id) else {
+            return self.violated(Rule::Ended, party, "an order that nobody gave, or that had ended, ends");
+        };
+        self.note(party, "told", None, || match &result {
+            Ok(_) => format!("{order:?} done").chars().take(80).collect(),
+            Err(error) => format!("{order:?} failed: {error}").chars().take(160).collect(),
+        });
+        match &result {
+            Ok(_) => self.stats.done += 1,
+            Err(_) => self.stats.failed += 1,
+        }
+        match (order, result) {
+            (Order::Log { to, text, probe }, result) => {
+                if result.is_ok() {
+                    self.check_stored(party, to, &text);
+                }
+                if probe {
+                    self.probe_ended(index, to, &text, result.err());
+                }
+            }
+            (Order::Inject { to, text }, Ok(reply)) => {
+                self.check_stored(party, to, &text);
+                if to != Party::Mallory && reply != Reply::Answer(format!("re: {text}")) {
+                    self.violated(Rule::Identity, party, "an answer that the AI did not give");
+                }
+            }
+            (Order::Grant, Ok(Reply::Granted(grant))) => {
+                if let Err(what) = self.hosts[index].books.granted(id, &grant) {
+                    self.violated(Rule::Access, party, what);
+                }
+            }
+            (Order::Grant, _) => self.hosts[index].books.not_granted(id),
+            (Order::Revoke, Ok(_)) => self.hosts[index].books.revoked(id),
+            (Order::Invite { to, seconds, twice }, Ok(Reply::InviteCreated { token, invite })) => {
+                self.hosts[index].books.invites.push(Invited {
+                    peer: to,
+                    sessions: invite.sessions.clone(),
+                    capabilities: invite.capabilities.clone(),
+                    expires: invite.expires,
+                    nonce: invite.nonce.to_string(),
+                    over: false,
+                    leaving: None,
+                });
+                self.hand_over(index, to, token, seconds, twice);
+            }
+            (Order::Claim { at: Party::Node(issuer) }, Ok(Reply::Claimed { .. })) => {
+                if self.hosts[issuer].restored.is_none() && !self.hosts[issuer].books.invites.iter().any(|i| i.over) {
+                    self.violated(Rule::Stored, party, "a claim was acknowledged that the issuer knows nothing of");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn hand_over(&mut self, issuer: usize, to: Party, token: String, seconds: u64, twice: bool) {
+        self.mallory_reads(&token);
+        let at = Party::Node(issuer);
+        if let Party::Node(by) = to {
+            for pause in [0, 3].into_iter().take(if twice { 2 } else { 1 }) {
+                self.after((seconds + pause) * SECOND, Happening::Claim { by, at, token: token.clone() });
+            }
+        }
+    }
+
+    /// Whatever is acknowledged is on the disk of the one who did.
+    pub(crate) fn check_stored(&mut self, from: Party, to: Party, text: &str) {
+        let Party::Node(index) = to else {
+            return;
+        };
+        let Some(sent) = self.seen.texts.get(text) else {
+            return;
+        };
+        let host = &self.hosts[index];
+        let replaced = host.restored.is_some_and(|at| at >= sent.at);
+        if !replaced && host.disk.content.count(&sent.session, text) != 1 {
+            self.violated(Rule::Stored, to, format!("a text of {from:?} was acknowledged and is not stored once"));
+        }
+    }
+
+    /// The healed world: whoever may write to whom does so now.
+    pub(crate) fn probe(&mut self) {
+        for to in 0..self.hosts.len() {
+            for from in 0..self.hosts.len() {
+                if let Some(session) = self.expected(from, to) {
+                    let (last, done, given_up) = (String::new(), false, false);
+                    self.wanted.push(Wanted { from, to, session, tries: 0, last, done, given_up });
+                }
+            }
+        }
+        if self.wanted.is_empty() {
+            return self.finish();
+        }
+        for at in 0..self.wanted.len() {
+            self.probe_again(at);
+        }
+    }
+
+    /// The session into which `from` must be able to write at `to`, if there is one: there is a grant that never came
+    /// near its end, and both know each other, so that rotations can be told.
+    fn expected(&self, from: usize, to: usize) -> Option<String> {
+        let (there, here) = (Party::Node(from), Party::Node(to));
+        // A grace period that a wrong clock ends at once leaves peers behind that had not been told: nobody can help them.
+        let lost = |index: usize| self.hosts[index].disordered && self.hosts[index].rotations > 0;
+        if from == to || lost(from) || lost(to) || !self.knows_now(to, there) || !self.knows_now(from, here) {
+            return None;
+        }
+        let books = &self.hosts[to].books;
+        let now = self.hosts[to].now(self.now).wall;
+        let fits = |name: &SessionName| books.may_for_long(there, name, Needs::Log, now);
+        (0..SESSIONS).map(session).find(fits).map(|name| name.as_str().to_owned())
+    }
+
+    /// Whether a node has a party in its table, once, and did not turn it away. Twice happens when the owner gives two
+    /// keys of one peer that has not told how they belong together.
+    fn knows_now(&self, by: usize, peer: Party) -> bool {
+        let peers = self.hosts[by].node.as_ref().map(|node| node.snapshot().peers).unwrap_or_default();
+        let mut those = peers.iter().filter(|known| self.keys.owner(&known.key) == Some(peer));
+        those.next().is_some_and(|known| known.revoked.is_none()) && those.next().is_none()
+    }
+
+    /// Whether a node has the present key of another in its table.
+    fn knows_key(&self, by: usize, peer: usize) -> bool {
+        let (Some(node), Some(key)) = (&self.hosts[by].node, self.hosts[peer].key()) else {
+            return false;
+        };
+        node.snapshot().peers.iter().any(|known| known.key == key)
+    }
+
+    fn probe_again(&mut self, at: usize) {
+        let Wanted { from, to, session, .. } = self.wanted[at].clone();
+        self.wanted[at].tries += 1;
+        // By the key that the sender's node has for the other, which rotations moved along.
+        let peers = self.hosts[from].node.as_ref().map(|node| node.snapshot().peers).unwrap_or_default();
+        let key = peers.iter().map(|peer| peer.key).find(|key| self.keys.owner(key) == Some(Party::Node(to)));
+        if let Some(key) = key {
+            self.hosts[from].contacts.insert(Party::Node(to), key);
+        }
+        if let Ok(name) = SessionName::new(session) {
+            self.log(from, Party::Node(to), name, 10, true);
+        }
+    }
+
+    fn probe_ended(&mut self, from: usize, to: Party, text: &str, error: Option<CommandError>) {
+        let session = self.seen.texts.get(text).map(|sent| sent.session.clone()).unwrap_or_default();
+        let wanted = self.wanted.iter().position(|w| w.from == from && Party::Node(w.to) == to && w.session == session);
+        let Some(at) = wanted else {
+            return;
+        };
+        match error {
+            None => self.wanted[at].done = true,
+            Some(error) => {
+                self.wanted[at].last = error.to_string();
+                if self.wanted[at].tries < TRIES {
+                    self.after(PAUSE, Happening::ProbeAgain { at });
+                } else {
+                    self.wanted[at].given_up = true;
+                }
+            }
+        }
+        if self.wanted.iter().all(|wanted| wanted.done || wanted.given_up) {
+            self.finish();
+        }
+    }
+
+    /// The next try of something that has to arrive.
+    pub(crate) fn try_again(&mut self, at: usize) {
+        if self.wanted.get(at).is_some_and(|wanted| !wanted.done) {
+            self.probe_again(at);
+        }
+    }
+}

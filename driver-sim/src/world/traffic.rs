@@ -1,0 +1,165 @@
+//! Bytes on their way: sending, cutting, stalling, breaking, arriving, and how streams come to be.
+
+use wopr_p2p_core::keys::Topic;
+use wopr_p2p_core::{DialId, Input, StreamId, StreamOrigin, TransportKey};
+
+use super::{Happening, World};
+use crate::clock::SECOND;
+use crate::net::{End, Party, Piece};
+
+impl World {
+    /// A party sends bytes on a stream. What is sent into a stream that is no more is lost.
+    pub(crate) fn transmit(&mut self, end: End, bytes: Vec<u8>) {
+        let Some((link, side)) = self.net.find(end) else {
+            return;
+        };
+        let to = 1 - side;
+        self.trace.bytes(self.now, end.party, 1, &bytes);
+        let broken = self.rng.chance(self.faults.truncate);
+        let sent = if broken { self.rng.index(bytes.len() + 1) } else { bytes.len() };
+        let ours = self.net.link(link).is_some_and(|l| l.ends.iter().all(|end| matches!(end.party, Party::Node(_))));
+        let mut rest = &bytes[..sent];
+        // The original reads one line a piece, so its pieces stay whole.
+        let cuts = if ours && self.rng.chance(self.faults.cut) { self.rng.between(1, 4) } else { 0 };
+        for _ in 0..cuts {
+            let (piece, left) = rest.split_at(self.rng.index(rest.len() + 1));
+            self.send_piece(link, to, Piece::Bytes(piece.to_vec()), piece.len());
+            rest = left;
+        }
+        self.send_piece(link, to, Piece::Bytes(rest.to_vec()), rest.len());
+        if broken {
+            self.stats.fault("stream broken");
+            self.send_piece(link, to, Piece::Hangup, 0);
+            self.send_piece(link, side, Piece::Hangup, 0);
+        }
+    }
+
+    /// A party closes its end.
+    pub(crate) fn close(&mut self, end: End) {
+        self.gone(end);
+    }
+
+    pub(crate) fn send_piece(&mut self, link: u64, to: usize, piece: Piece, len: usize) {
+        let at = self.net.arrival(link, to, len, &self.faults, &mut self.rng, self.now);
+        self.at(at, Happening::Arrive { link, to, piece });
+    }
+
+    pub(crate) fn arrive(&mut self, link: u64, to: usize, piece: Piece) {
+        let Some(ends) = self.net.link(link).map(|link| link.ends) else {
+            return;
+        };
+        let cut = self.net.cut_until(ends[1 - to].party, ends[to].party, self.now);
+        let Some(lane) = self.net.lane(link, to).filter(|lane| !lane.dead) else {
+            return;
+        };
+        if cut.is_some() || !lane.held.is_empty() {
+            lane.held.push_back(piece);
+            if let Some(until) = cut {
+                self.at(until, Happening::Release { link, to });
+            }
+            return;
+        }
+        self.receive(ends[to], piece);
+    }
+
+    pub(crate) fn release(&mut self, link: u64, to: usize) {
+        while let Some(ends) = self.net.link(link).map(|link| link.ends) {
+            if let Some(until) = self.net.cut_until(ends[1 - to].party, ends[to].party, self.now) {
+                return self.at(until, Happening::Release { link, to });
+            }
+            match self.net.lane(link, to).and_then(|lane| lane.held.pop_front()) {
+                Some(piece) => self.receive(ends[to], piece),
+                None => return,
+            }
+        }
+    }
+
+    fn receive(&mut self, end: End, piece: Piece) {
+        let (party, stream) = (end.party, end.stream);
+        if let Piece::Hangup = piece {
+            self.net.leave(end);
+        }
+        match (party, piece) {
+            (Party::Node(index), Piece::Bytes(bytes)) => {
+                self.trace.bytes(self.now, party, 2, &bytes);
+                self.drive(index, Some(Input::Received { stream, bytes }));
+            }
+            (Party::Node(index), Piece::Hangup) => self.drive(index, Some(Input::StreamClosed { stream })),
+            (Party::Original(index), piece) => self.original_hears(index, stream, piece),
+            (Party::Mallory, piece) => self.mallory_hears(stream, piece),
+        }
+    }
+
+    /// A node looks for listeners on a topic.
+    pub(crate) fn dial(&mut self, index: usize, dial: DialId, topic: Topic) {
+        let party = Party::Node(index);
+        let life = self.hosts[index].life;
+        self.hosts[index].dials.insert(dial);
+        let mut last = self.now + self.faults.latency * 4000;
+        for listener in self.net.listeners(&topic) {
+            if listener == party {
+                continue;
+            }
+            if self.rng.chance(self.faults.omitted) {
+                self.stats.fault("listener omitted by discovery");
+                continue;
+            }
+            let at = self.now + (self.faults.latency * 4 + self.rng.between(0, self.faults.jitter)) * 1000;
+            last = last.max(at);
+            self.at(at, Happening::Reach { host: index, life, dial, topic, listener });
+        }
+        if self.rng.chance(self.faults.lies) {
+            // Somebody who is not there is waited for.
+            self.stats.fault("listener invented by discovery");
+            last += self.rng.between(1, 5) * SECOND;
+        }
+        let why = wopr_p2p_core::DialEnd::Exhausted;
+        self.at(last + 1, Happening::DialOver { host: index, life, dial, why });
+    }
+
+    /// A dial reaches a listener.
+    pub(crate) fn reach(&mut self, index: usize, dial: DialId, topic: Topic, listener: Party) {
+        let party = Party::Node(index);
+        let cut = |from, to| self.net.cut_until(from, to, self.now).is_some();
+        if cut(party, listener) || cut(listener, party) || self.rng.chance(self.faults.dial_fails) {
+            return self.stats.fault("stream not opened");
+        }
+        let Some((far, far_key)) = self.accept(listener) else {
+            return;
+        };
+        let near = End { party, stream: self.hosts[index].stream() };
+        let near_key = self.hosts[index].transport;
+        self.net.join([near, far], [near_key, far_key], self.now);
+        self.welcome(far, near_key, topic, Some(party));
+        let origin = StreamOrigin::Dialled(dial);
+        let (stream, remote) = (near.stream, far_key);
+        self.drive(index, Some(Input::StreamOpened { stream, origin, remote }));
+    }
+
+    /// An end for somebody who is dialled, and their transport key; `None` if they are not there.
+    pub(crate) fn accept(&mut self, listener: Party) -> Option<(End, TransportKey)> {
+        let (stream, key) = match listener {
+            Party::Node(index) => {
+                self.hosts[index].node.as_ref()?;
+                (self.hosts[index].stream(), self.hosts[index].transport)
+            }
+            Party::Original(index) => (self.originals[index].stream(), self.originals[index].transport()),
+            Party::Mallory => self.mallory.as_mut()?.new_stream(),
+        };
+        Some((End { party: listener, stream }, key))
+    }
+
+    /// Tells a listener that somebody came.
+    pub(crate) fn welcome(&mut self, far: End, remote: TransportKey, topic: Topic, from: Option<Party>) {
+        let stream: StreamId = far.stream;
+        match far.party {
+            Party::Node(index) => {
+                let topics = if self.rng.chance(300_000) { Vec::new() } else { vec![topic] };
+                let origin = StreamOrigin::Accepted { topics };
+                self.drive(index, Some(Input::StreamOpened { stream, origin, remote }));
+            }
+            Party::Original(index) => self.originals[index].accepted(stream),
+            Party::Mallory => self.mallory_visited(stream, topic, from),
+        }
+    }
+}
