@@ -8,11 +8,12 @@ use std::os::unix::net::UnixDatagram;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use support::conversation::{claim, invite};
 use support::home::Home;
-use support::node::{Background, Dht};
+use support::node::{Background, Daemon, Dht};
 use support::program::{Outcome, Place, Running, kill, run};
 use support::shape::has_shape;
 
@@ -167,7 +168,7 @@ fn systemd_hears_when_it_is_ready_and_when_it_stops() {
     let running = Running::start("daemon", command);
     assert!(hear().lines().any(|line| line == "READY=1"));
     assert!(running.next_line(LIMIT).contains("\"ready\":true"), "ready is said no earlier than it is true");
-    running.terminate();
+    running.signal(Signal::TERM);
     assert!(hear().lines().any(|line| line == "STOPPING=1"));
     assert_eq!(running.wait(LIMIT), Some(0), "SIGTERM is an orderly end");
 }
@@ -208,4 +209,60 @@ fn events_are_followed_until_the_daemon_ends() {
     assert_eq!((&event["event"], &event["peer"]["publicKey"]), (&"p2p.grant.created".into(), &peer.into()), "{event}");
     daemon(&alice, &["stop"]).ok();
     assert_eq!(follower.wait(LIMIT), Some(2), "the end of the daemon is no end of the work");
+}
+
+/// Ctrl-C while a peer is writing: what it was told is stored is stored, once and whole, and it hears of the end.
+#[test]
+fn an_orderly_end_keeps_what_was_acknowledged_and_tells_the_peers() {
+    let dht = Dht::on_loopback();
+    let (alice, bob) = (home("alice", &dht), home("bob", &dht));
+    let set = |key: &str| {
+        let mut command = alice.command();
+        command.args(["config", "set", key, "10000"]);
+        run(command, "", LIMIT).ok();
+    };
+    set("rateLimit.logs.maxPerMinute");
+    set("rateLimit.logs.maxPerHour");
+    let mut command = alice.command();
+    command.args(["daemon", "run", "--json"]);
+    let running = Running::start("alice", command);
+    assert!(running.next_line(LIMIT).contains("ready"));
+    let key = alice.public_key();
+    let _bob = Daemon::start(&bob);
+    claim(&bob, &invite(&alice, &bob, "main", &[]));
+
+    let log = |text: &str| {
+        bob.p2p(&["log", &key, "--session", "main", "--message", text, "--no-queue", "--timeout", "3s"]).code == Some(0)
+    };
+    let sent: Vec<(String, bool)> = thread::scope(|scope| {
+        let writers: Vec<_> = (0..3)
+            .map(|writer| {
+                let log = &log;
+                scope.spawn(move || {
+                    let mut sent = Vec::new();
+                    // Until the first that is not acknowledged.
+                    while sent.last().is_none_or(|(_, acknowledged)| *acknowledged) {
+                        let text = format!("{writer}: {}", sent.len());
+                        let acknowledged = log(&text);
+                        sent.push((text, acknowledged));
+                    }
+                    sent
+                })
+            })
+            .collect();
+        // Not read as JSON: the last line may be on its way.
+        let file = alice.folder().join("sessions/main.conversation.jsonl");
+        while fs::read(&file).map_or(0, |bytes| bytes.iter().filter(|byte| **byte == b'\n').count()) < 10 {
+            thread::yield_now();
+        }
+        running.signal(Signal::INT);
+        writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect()
+    });
+    assert_eq!(running.wait(LIMIT), Some(0));
+    for (text, acknowledged) in sent {
+        let count = alice.count_in_session("main", &text);
+        assert!(if acknowledged { count == 1 } else { count <= 1 }, "{text}: {acknowledged}, {count} times");
+    }
+    let connected = bob.p2p(&["status", "--json"]).ok().json()["connected"].clone();
+    assert_eq!(connected, serde_json::json!([]), "Bob knows that she is gone");
 }

@@ -5,7 +5,8 @@
 //! message is worth nothing to anybody else or at any other time:
 //! * in [`HelloAck`] `re` is the hello's nonce;
 //! * in [`Claim`], [`Log`], [`Inject`] and [`KeyRotation`] it is the hello-ack's nonce, which binds them to this handshake;
-//! * in [`Ack`], [`Reject`] and [`Response`] it is the nonce of the message that is answered.
+//! * in [`Ack`], [`Reject`] and [`Response`] it is the nonce of the message that is answered; in a [`Reject`] of one that
+//!   was too long to be read it is the hello-ack's.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;

@@ -444,6 +444,30 @@ fn after_a_crash_at_any_step_a_claim_can_be_repeated_or_has_been_acknowledged() 
 }
 
 #[test]
+fn after_a_crash_at_any_step_a_peers_rotation_can_be_told_again() {
+    let (old, new) = (Original::made(40), Original::made(41));
+    for steps in 0..=2 {
+        let mut world = with_peer(&old);
+        let statement = old.statement(&new, "scheduled", world.now.wall.as_millis(), 3_600_000);
+        let mut channel = Channel::dial(&mut world, A, &new, 7);
+        hold(&mut world);
+        let line = channel.rotation(&world, &old, &statement);
+        channel.send(&mut world, &line);
+        for _ in 0..steps {
+            world.let_through(A);
+        }
+        assert_eq!(channel.received(&mut world).len(), usize::from(steps == 2), "step {steps}");
+        world.hosts[A].holds_writes = false;
+        world.restart(A, Config::default());
+        let mut channel = Channel::dial(&mut world, A, &new, 7);
+        let line = channel.rotation(&world, &old, &statement);
+        assert_eq!(channel.send(&mut world, &line)[0]["type"], "ack", "step {steps}");
+        let line = channel.log(&world, "main", "new key");
+        assert_eq!(channel.send(&mut world, &line)[0]["type"], "ack", "step {steps}");
+    }
+}
+
+#[test]
 fn after_a_crash_at_any_step_a_node_has_the_key_that_it_told() {
     for steps in 0..=1 {
         let mut world = World::new(2);

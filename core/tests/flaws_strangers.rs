@@ -329,6 +329,20 @@ fn flaw_19_a_message_cannot_choose_static_keys() {
 }
 
 #[test]
+fn flaw_19_a_message_has_the_version_of_its_handshake() {
+    let peer = Original::made(40);
+    let mut world = World::new(1);
+    assert!(world.done(A, grant(peer.key(), &["main"], "inject")).is_ok());
+    let mut channel = Channel::dial(&mut world, A, &peer, 7);
+    // All is as it should be but the number.
+    let line = channel.log(&world, "main", "v 1");
+    let wrong = peer.sign_again(line.trim_end(), &line.trim_end().replace("{\"v\":2,", "{\"v\":1,"));
+    let answers = channel.send(&mut world, &format!("{wrong}\n"));
+    assert!(answers.iter().all(|answer| answer["type"] == "reject"), "{answers:?}");
+    assert!(channel.is_closed(&world) && world.hosts[A].sessions.is_empty());
+}
+
+#[test]
 fn flaw_19_static_keys_can_be_forbidden_altogether() {
     let peer = Original::made(40);
     let config = Config { min_version: 2, ..Config::default() };
@@ -387,6 +401,16 @@ fn flaw_24_a_nodes_own_words_are_not_taken_from_others() {
 }
 
 #[test]
+fn flaw_24_a_node_does_not_talk_to_its_own_key() {
+    // The same identity on another machine, as an original says hello: without a recipient.
+    let twin = Original::made(40);
+    let mut world = World::new(0);
+    world.add(Config::default(), twin.stored());
+    let channel = Channel::dial(&mut world, A, &twin, 66);
+    assert_eq!((channel.version, channel.is_closed(&world)), (0, true));
+}
+
+#[test]
 fn flaw_24_a_message_is_worth_nothing_in_another_stream() {
     let mut world = granted();
     // Mallory carries the bytes of B and A to and fro, and keeps them.
@@ -410,6 +434,26 @@ fn flaw_24_a_message_is_worth_nothing_in_another_stream() {
     assert_eq!(parse(&ack)["type"], "ack");
     assert!(world.send_raw(A, far, &message).is_empty());
     assert_eq!(world.hosts[A].texts("main"), ["for A alone"]);
+}
+
+#[test]
+fn flaw_24_a_refusal_that_names_no_stream_is_not_believed_where_all_do() {
+    // What A said to an original once, to everybody's knowledge, is put into a stream between nodes of ours.
+    let mut world = granted();
+    let original = Original::made(40);
+    let mut channel = Channel::dial(&mut world, A, &original, 40);
+    let line = channel.log(&world, "main", "let me in");
+    let refusal = world.send_raw(A, channel.stream, line.as_bytes()).remove(0);
+    assert_eq!(parse(&refusal)["reason"], "unauthorized");
+    let a = world.key(A);
+    let (near, hello) = caught_hello(&mut world);
+    let far = world.open_raw(A, 66);
+    let hello_ack = world.send_raw(A, far, &hello).remove(0);
+    world.input(B, Input::Received { stream: near, bytes: hello_ack });
+    assert_eq!(world.taken(B, near).len(), 1);
+    world.input(B, Input::Received { stream: near, bytes: refusal });
+    let results: Vec<_> = world.hosts[B].finished.values().collect();
+    assert!(!results.contains(&&Err(CommandError::Unauthorized(a))), "{results:?}");
 }
 
 #[test]

@@ -4,35 +4,35 @@
 use wopr_p2p_core::time::{Instant, Now, WallTime};
 
 /// What the wall shows when a simulation begins, in milliseconds since 1970: the start of 2026.
-pub const START: u64 = 1_767_225_600_000;
+pub(crate) const START: u64 = 1_767_225_600_000;
 
 /// A span of true time, in microseconds.
-pub type Micros = u64;
+pub(crate) type Micros = u64;
 
 /// A second of true time.
-pub const SECOND: Micros = 1_000_000;
+pub(crate) const SECOND: Micros = 1_000_000;
 
 /// The clocks of one node.
 #[derive(Clone, Debug)]
-pub struct Clock {
+pub(crate) struct Clock {
     booted: Micros,
     /// What the monotonic clock showed at boot, in milliseconds.
     origin: u64,
     /// How much too fast it runs, in millionths.
     drift: i64,
     /// How far ahead the wall clock is, in milliseconds.
-    pub ahead: i64,
+    pub(crate) ahead: i64,
 }
 
 impl Clock {
     /// Clocks of a machine that boots at `booted`.
     #[must_use]
-    pub const fn new(booted: Micros, origin: u64, drift: i64, ahead: i64) -> Self {
+    pub(crate) const fn new(booted: Micros, origin: u64, drift: i64, ahead: i64) -> Self {
         Self { booted, origin, drift, ahead }
     }
 
     /// Starts the monotonic clock anew; the wall clock goes on.
-    pub fn reboot(&mut self, booted: Micros, origin: u64) {
+    pub(crate) fn reboot(&mut self, booted: Micros, origin: u64) {
         let elapsed = self.elapsed(booted);
         let true_elapsed = i64::try_from((booted - self.booted) / 1000).unwrap_or(i64::MAX);
         self.ahead += elapsed.saturating_sub(true_elapsed);
@@ -41,7 +41,7 @@ impl Clock {
 
     /// Both clocks at a moment of true time.
     #[must_use]
-    pub fn read(&self, at: Micros) -> Now {
+    pub(crate) fn read(&self, at: Micros) -> Now {
         let elapsed = self.elapsed(at);
         let mono = self.origin.saturating_add_signed(elapsed);
         let true_boot = i64::try_from(self.booted / 1000).unwrap_or(i64::MAX);
@@ -51,7 +51,7 @@ impl Clock {
 
     /// When the monotonic clock shows `instant`, in true time; the present if it has passed.
     #[must_use]
-    pub fn when(&self, instant: Instant, now: Micros) -> Micros {
+    pub(crate) fn when(&self, instant: Instant, now: Micros) -> Micros {
         let wanted = u128::from(instant.as_millis().saturating_sub(self.origin));
         let rate = u128::try_from(1_000_000 + self.drift).unwrap_or(1_000_000);
         let mut at = (wanted * 1_000 * 1_000_000).div_ceil(rate);
@@ -65,7 +65,7 @@ impl Clock {
 
     /// How much too fast this clock runs, in millionths.
     #[must_use]
-    pub const fn drift(&self) -> i64 {
+    pub(crate) const fn drift(&self) -> i64 {
         self.drift
     }
 

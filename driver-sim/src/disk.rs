@@ -8,7 +8,7 @@ use wopr_p2p_core::{Document, DocumentWrite, SessionEntry, Stored, WriteFailed, 
 use crate::rng::Rng;
 
 /// What is to be written.
-pub enum Write {
+pub(crate) enum Write {
     /// A change of a document.
     Document(Document, DocumentWrite),
     /// A line of a session's file.
@@ -33,16 +33,16 @@ impl Write {
 
 /// What is durable.
 #[derive(Clone, Default)]
-pub struct Content {
+pub(crate) struct Content {
     documents: BTreeMap<Document, Vec<u8>>,
     /// The lines of each session's file.
-    pub sessions: BTreeMap<String, Vec<SessionEntry>>,
+    pub(crate) sessions: BTreeMap<String, Vec<SessionEntry>>,
 }
 
 impl Content {
     /// What a node starts from.
     #[must_use]
-    pub fn stored(&self) -> Stored {
+    pub(crate) fn stored(&self) -> Stored {
         let document = |document| self.documents.get(&document).cloned();
         Stored {
             identity: document(Document::Identity).map(Into::into),
@@ -57,7 +57,7 @@ impl Content {
 
     /// How often a text stands in a session's file.
     #[must_use]
-    pub fn count(&self, session: &str, text: &str) -> usize {
+    pub(crate) fn count(&self, session: &str, text: &str) -> usize {
         self.sessions.get(session).map_or(0, |lines| lines.iter().filter(|line| line.content == text).count())
     }
 
@@ -94,30 +94,24 @@ fn repair(file: &mut Vec<u8>) {
 
 /// A disk with its writes under way.
 #[derive(Default)]
-pub struct Disk {
+pub(crate) struct Disk {
     /// What is durable.
-    pub content: Content,
+    pub(crate) content: Content,
     waiting: VecDeque<(WriteId, Write)>,
     /// Every write fails.
-    pub full: bool,
+    pub(crate) full: bool,
     /// How many writes in a million fail.
-    pub failing: u32,
+    pub(crate) failing: u32,
 }
 
 impl Disk {
     /// Takes a write; [`Disk::settle`] has to be called once for it.
-    pub fn take(&mut self, id: WriteId, write: Write) {
+    pub(crate) fn take(&mut self, id: WriteId, write: Write) {
         self.waiting.push_back((id, write));
     }
 
-    /// How many writes are under way.
-    #[must_use]
-    pub fn waiting(&self) -> usize {
-        self.waiting.len()
-    }
-
     /// Ends one write: one that is the first of its file.
-    pub fn settle(&mut self, rng: &mut Rng) -> Option<(WriteId, Result<(), WriteFailed>)> {
+    pub(crate) fn settle(&mut self, rng: &mut Rng) -> Option<(WriteId, Result<(), WriteFailed>)> {
         let mut first: Vec<usize> = Vec::new();
         for (at, (_, write)) in self.waiting.iter().enumerate() {
             if !self.waiting.iter().take(at).any(|(_, before)| before.file() == write.file()) {
@@ -134,7 +128,7 @@ impl Disk {
     }
 
     /// The power goes: of each file some writes under way happened, the next may be torn, the others are lost.
-    pub fn crash(&mut self, rng: &mut Rng) {
+    pub(crate) fn crash(&mut self, rng: &mut Rng) {
         let mut over: Vec<File> = Vec::new();
         for (_, write) in core::mem::take(&mut self.waiting) {
             let file = write.file();

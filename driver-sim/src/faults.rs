@@ -62,7 +62,7 @@ impl Faults {
 
     /// Draws every rate by itself; `level` is 0 (none) to 10 (as much as there is).
     #[must_use]
-    pub fn draw(rng: &mut Rng, level: u32) -> Self {
+    pub(crate) fn draw(rng: &mut Rng, level: u32) -> Self {
         // A rate is often nothing at all, so that faults are also seen one by one.
         let mut rate = |most: u32| {
             if rng.chance(400_000) {
@@ -98,7 +98,7 @@ impl Faults {
 
     /// The same world once everything is well: slow perhaps, but reliable.
     #[must_use]
-    pub fn healed(&self) -> Self {
+    pub(crate) fn healed(&self) -> Self {
         Self {
             latency: self.latency,
             jitter: self.jitter,

@@ -13,7 +13,7 @@ use crate::net::Party;
 
 /// What an owner ordered, as far as the result has to be judged.
 #[derive(Clone, Debug)]
-pub enum Order {
+pub(crate) enum Order {
     /// A text for a session; `probe` if it must arrive.
     Log { to: Party, text: String, probe: bool },
     /// A question.
@@ -31,58 +31,58 @@ pub enum Order {
 }
 
 /// A copy of a disk, and what was true when it was made.
-pub struct Backup {
+pub(crate) struct Backup {
     /// The disk.
-    pub content: Content,
+    pub(crate) content: Content,
     /// The books.
-    pub books: Books,
+    pub(crate) books: Books,
 }
 
 /// One of our nodes.
-pub struct Host {
+pub(crate) struct Host {
     /// The node; none while it is down.
-    pub node: Option<Node>,
+    pub(crate) node: Option<Node>,
     /// How it is configured.
-    pub config: Config,
+    pub(crate) config: Config,
     /// Its disk.
-    pub disk: Disk,
+    pub(crate) disk: Disk,
     /// Its clocks.
-    pub clock: Clock,
+    pub(crate) clock: Clock,
     /// How often it was started: what belonged to an earlier life is dropped.
-    pub life: u32,
+    pub(crate) life: u32,
     /// The transport's key.
-    pub transport: TransportKey,
+    pub(crate) transport: TransportKey,
     /// Orders that have not ended.
-    pub orders: BTreeMap<CommandId, Order>,
+    pub(crate) orders: BTreeMap<CommandId, Order>,
     /// Dials under way.
-    pub dials: BTreeSet<DialId>,
+    pub(crate) dials: BTreeSet<DialId>,
     /// Questions with the AI.
-    pub asks: BTreeSet<AskId>,
+    pub(crate) asks: BTreeSet<AskId>,
     /// Who may do what here.
-    pub books: Books,
+    pub(crate) books: Books,
     /// Under which key each of the others was first met.
-    pub contacts: BTreeMap<Party, PublicKey>,
+    pub(crate) contacts: BTreeMap<Party, PublicKey>,
     /// A copy of the disk.
-    pub backup: Option<Backup>,
+    pub(crate) backup: Option<Backup>,
     /// Since when the disk is not the one that confirmed things: after a restored backup.
-    pub restored: Option<Micros>,
+    pub(crate) restored: Option<Micros>,
     /// Crash when so many more writes are confirmed; before the last is, or after.
-    pub fuse: Option<(u64, bool, u64)>,
+    pub(crate) fuse: Option<(u64, bool, u64)>,
     /// When the pending wake-up is due.
-    pub wake: Option<Micros>,
+    pub(crate) wake: Option<Micros>,
     /// How many times in a row the timer was due at once.
-    pub wakes_now: u32,
+    pub(crate) wakes_now: u32,
     /// Its wall clock was wrong by more than a grace period once.
-    pub disordered: bool,
+    pub(crate) disordered: bool,
     /// How often it changed its keys.
-    pub rotations: u32,
+    pub(crate) rotations: u32,
     next: u64,
 }
 
 impl Host {
     /// A host whose node has not been started.
     #[must_use]
-    pub fn new(config: Config, clock: Clock, index: usize) -> Self {
+    pub(crate) fn new(config: Config, clock: Clock, index: usize) -> Self {
         let mut key = [0x11; 32];
         key[..8].copy_from_slice(&(index as u64).to_le_bytes());
         Self {
@@ -110,24 +110,24 @@ impl Host {
 
     /// Both clocks.
     #[must_use]
-    pub fn now(&self, at: Micros) -> Now {
+    pub(crate) fn now(&self, at: Micros) -> Now {
         self.clock.read(at)
     }
 
     /// A number that was not used before.
-    pub fn number(&mut self) -> u64 {
+    pub(crate) fn number(&mut self) -> u64 {
         self.next += 1;
         self.next
     }
 
     /// A stream's number that was not used before.
-    pub fn stream(&mut self) -> StreamId {
+    pub(crate) fn stream(&mut self) -> StreamId {
         StreamId(self.number())
     }
 
     /// The node's present key, if it runs.
     #[must_use]
-    pub fn key(&self) -> Option<PublicKey> {
+    pub(crate) fn key(&self) -> Option<PublicKey> {
         self.node.as_ref().map(Node::public_key)
     }
 }

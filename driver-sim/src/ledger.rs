@@ -14,7 +14,7 @@ use crate::net::Party;
 
 /// How a permission stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
+pub(crate) enum State {
     /// The owner ordered it; the order has not ended.
     Ordered(CommandId),
     /// The owner was told that it holds.
@@ -25,23 +25,23 @@ pub enum State {
 
 /// One permission.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// To whom.
-    pub peer: Party,
+    pub(crate) peer: Party,
     /// The node's name for it, once known.
-    pub id: Option<String>,
+    pub(crate) id: Option<String>,
     /// What it opens.
-    pub sessions: SessionSet,
+    pub(crate) sessions: SessionSet,
     /// Sessions taken out again.
-    pub except: BTreeSet<SessionName>,
+    pub(crate) except: BTreeSet<SessionName>,
     /// The same, ordered but not yet confirmed.
-    pub leaving: BTreeMap<SessionName, CommandId>,
+    pub(crate) leaving: BTreeMap<SessionName, CommandId>,
     /// What may be done.
-    pub capabilities: Vec<Capability>,
+    pub(crate) capabilities: Vec<Capability>,
     /// When it ends, by the node's wall clock.
-    pub expires: Option<WallTime>,
+    pub(crate) expires: Option<WallTime>,
     /// How it stands.
-    pub state: State,
+    pub(crate) state: State,
     /// Since when, by the monotonic clock, the node could see that it has ended.
     over: Option<Instant>,
     /// The wall clock was past its end once.
@@ -73,66 +73,54 @@ impl Entry {
 
 /// An invite that was made.
 #[derive(Clone, Debug)]
-pub struct Invited {
+pub(crate) struct Invited {
     /// For whom.
-    pub peer: Party,
+    pub(crate) peer: Party,
     /// What it opens.
-    pub sessions: SessionSet,
+    pub(crate) sessions: SessionSet,
     /// What may be done.
-    pub capabilities: Vec<Capability>,
+    pub(crate) capabilities: Vec<Capability>,
     /// Until when it can be claimed, by the node's wall clock.
-    pub expires: WallTime,
+    pub(crate) expires: WallTime,
     /// Its number.
-    pub nonce: String,
+    pub(crate) nonce: String,
     /// It was claimed, or taken back for good.
-    pub over: bool,
+    pub(crate) over: bool,
     /// It is being taken back: a crash may bring it back.
-    pub leaving: Option<CommandId>,
+    pub(crate) leaving: Option<CommandId>,
 }
 
 /// The books of one node.
 #[derive(Clone, Debug, Default)]
-pub struct Books {
+pub(crate) struct Books {
     /// Its permissions.
-    pub grants: Vec<Entry>,
+    pub(crate) grants: Vec<Entry>,
     /// Its invites.
-    pub invites: Vec<Invited>,
+    pub(crate) invites: Vec<Invited>,
 }
 
 /// Whose keys are whose.
 #[derive(Clone, Debug, Default)]
-pub struct Keys {
+pub(crate) struct Keys {
     owners: BTreeMap<PublicKey, Party>,
-    stolen: BTreeSet<PublicKey>,
 }
 
 impl Keys {
     /// A key and its owner.
-    pub fn add(&mut self, key: PublicKey, owner: Party) {
+    pub(crate) fn add(&mut self, key: PublicKey, owner: Party) {
         self.owners.insert(key, owner);
     }
 
     /// Whose key this is.
     #[must_use]
-    pub fn owner(&self, key: &PublicKey) -> Option<Party> {
+    pub(crate) fn owner(&self, key: &PublicKey) -> Option<Party> {
         self.owners.get(key).copied()
-    }
-
-    /// Mallory has this private key, too.
-    pub fn steal(&mut self, key: PublicKey) {
-        self.stolen.insert(key);
-    }
-
-    /// Whether Mallory has it.
-    #[must_use]
-    pub fn is_stolen(&self, key: &PublicKey) -> bool {
-        self.stolen.contains(key)
     }
 }
 
 impl Books {
     /// The owner orders a permission.
-    pub fn order(
+    pub(crate) fn order(
         &mut self,
         command: CommandId,
         peer: Party,
@@ -158,7 +146,7 @@ impl Books {
     ///
     /// # Errors
     /// In words, what is wrong with it.
-    pub fn granted(&mut self, command: CommandId, grant: &Grant) -> Result<(), String> {
+    pub(crate) fn granted(&mut self, command: CommandId, grant: &Grant) -> Result<(), String> {
         let entry = self.grants.iter_mut().find(|entry| entry.state == State::Ordered(command));
         let entry = entry.ok_or_else(|| format!("grant {} holds although it was taken back before", grant.id))?;
         if entry.sessions != grant.sessions
@@ -173,12 +161,12 @@ impl Books {
     }
 
     /// An order failed.
-    pub fn not_granted(&mut self, command: CommandId) {
+    pub(crate) fn not_granted(&mut self, command: CommandId) {
         self.grants.retain(|entry| entry.state != State::Ordered(command));
     }
 
     /// The owner takes everything of a peer back. It holds from now on; what was only ordered must not come any more.
-    pub fn revoke_peer(&mut self, command: CommandId, peer: Party) {
+    pub(crate) fn revoke_peer(&mut self, command: CommandId, peer: Party) {
         for entry in self.grants.iter_mut().filter(|entry| entry.peer == peer) {
             entry.state = State::Revoking(command);
         }
@@ -188,21 +176,21 @@ impl Books {
     }
 
     /// The owner takes one permission back.
-    pub fn revoke_grant(&mut self, command: CommandId, id: &str) {
+    pub(crate) fn revoke_grant(&mut self, command: CommandId, id: &str) {
         for entry in self.grants.iter_mut().filter(|entry| entry.id.as_deref() == Some(id)) {
             entry.state = State::Revoking(command);
         }
     }
 
     /// The owner takes a session from a peer.
-    pub fn narrow(&mut self, command: CommandId, peer: Party, session: &SessionName) {
+    pub(crate) fn narrow(&mut self, command: CommandId, peer: Party, session: &SessionName) {
         for entry in self.grants.iter_mut().filter(|entry| entry.peer == peer && !entry.is_leaving()) {
             entry.leaving.insert(session.clone(), command);
         }
     }
 
     /// What this order took back is durable.
-    pub fn revoked(&mut self, command: CommandId) {
+    pub(crate) fn revoked(&mut self, command: CommandId) {
         self.grants.retain(|entry| entry.state != State::Revoking(command));
         for entry in &mut self.grants {
             let gone = entry.leaving.iter().filter(|(_, by)| **by == command).map(|(session, _)| session.clone());
@@ -214,11 +202,24 @@ impl Books {
         }
     }
 
+    /// Whether the owner has ordered this and not heard of it yet.
+    #[must_use]
+    pub(crate) fn is_ordered(&self, peer: Party, sessions: &SessionSet) -> bool {
+        let ordered = |entry: &Entry| matches!(entry.state, State::Ordered(_));
+        self.grants.iter().any(|entry| ordered(entry) && entry.peer == peer && entry.sessions == *sessions)
+    }
+
     /// A peer claimed an invite: there must be one.
     ///
     /// # Errors
     /// In words, why there is none.
-    pub fn claimed(&mut self, peer: Party, id: &str, sessions: &SessionSet, now: WallTime) -> Result<(), String> {
+    pub(crate) fn claimed(
+        &mut self,
+        peer: Party,
+        id: &str,
+        sessions: &SessionSet,
+        now: WallTime,
+    ) -> Result<(), String> {
         let fits = |invite: &&mut Invited| {
             invite.peer == peer
                 && invite.sessions == *sessions
@@ -252,7 +253,7 @@ impl Books {
 
     /// Whether a peer may, at this moment of the node's wall clock.
     #[must_use]
-    pub fn may(&self, peer: Party, session: &SessionName, needs: Needs, now: WallTime) -> bool {
+    pub(crate) fn may(&self, peer: Party, session: &SessionName, needs: Needs, now: WallTime) -> bool {
         self.grants.iter().any(|entry| {
             entry.peer == peer
                 && entry.state == State::InForce
@@ -264,14 +265,14 @@ impl Books {
 
     /// Whether a peer may, and nothing but an order can change that for a long time.
     #[must_use]
-    pub fn may_for_long(&self, peer: Party, session: &SessionName, needs: Needs, now: WallTime) -> bool {
+    pub(crate) fn may_for_long(&self, peer: Party, session: &SessionName, needs: Needs, now: WallTime) -> bool {
         let lasting = |entry: &&Entry| !entry.ever_over && entry.expires.is_none_or(|end| now + LONG < end);
         let entries: Vec<Entry> = self.grants.iter().filter(lasting).cloned().collect();
         Self { grants: entries, invites: Vec::new() }.may(peer, session, needs, now)
     }
 
     /// Looks at the clocks: what has ended by itself, long enough for the node to see it, is gone for good.
-    pub fn watch(&mut self, now: Now) {
+    pub(crate) fn watch(&mut self, now: Now) {
         for entry in &mut self.grants {
             if entry.expires.is_some_and(|end| end <= now.wall) {
                 entry.over.get_or_insert(now.mono);
@@ -288,7 +289,7 @@ impl Books {
     ///
     /// # Errors
     /// In words, what is lost or came back.
-    pub fn restarted(&mut self, grants: &[(Party, &Grant)], now: WallTime) -> Result<(), String> {
+    pub(crate) fn restarted(&mut self, grants: &[(Party, &Grant)], now: WallTime) -> Result<(), String> {
         let mut after: Vec<Entry> = Vec::new();
         for (peer, grant) in grants {
             let id = grant.id.to_string();

@@ -13,20 +13,21 @@
 //! ```
 
 pub mod adversary;
-pub mod clock;
-pub mod disk;
+mod clock;
+mod disk;
 pub mod faults;
-pub mod host;
-pub mod ledger;
-pub mod net;
+mod host;
+mod ledger;
+mod net;
 pub mod oracle;
-pub mod original;
-pub mod rng;
+mod original;
+mod rng;
 pub mod scenario;
 pub mod stats;
 pub mod trace;
 mod world;
 
+pub use self::net::Party;
 pub use self::scenario::Scenario;
 pub use self::world::World;
 

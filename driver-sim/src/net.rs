@@ -23,37 +23,37 @@ pub enum Party {
 
 /// One end of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct End {
+pub(crate) struct End {
     /// Whose.
-    pub party: Party,
+    pub(crate) party: Party,
     /// Its number there.
-    pub stream: StreamId,
+    pub(crate) stream: StreamId,
 }
 
 /// A stream.
-pub struct Link {
+pub(crate) struct Link {
     /// The dialler's end, and the listener's.
-    pub ends: [End; 2],
+    pub(crate) ends: [End; 2],
     /// What the transport proves about each end.
-    pub keys: [TransportKey; 2],
+    pub(crate) keys: [TransportKey; 2],
     /// What travels to each end.
-    pub lanes: [Lane; 2],
+    pub(crate) lanes: [Lane; 2],
 }
 
 /// One direction of a stream.
 #[derive(Default)]
-pub struct Lane {
+pub(crate) struct Lane {
     /// When the last piece arrives.
     last: Micros,
     /// Arrived at a partition, waiting for it to end.
-    pub held: VecDeque<Piece>,
+    pub(crate) held: VecDeque<Piece>,
     /// The end that would receive is gone, or nothing arrives any more.
-    pub dead: bool,
+    pub(crate) dead: bool,
 }
 
 /// What travels.
 #[derive(Debug)]
-pub enum Piece {
+pub(crate) enum Piece {
     /// Bytes.
     Bytes(Vec<u8>),
     /// The other end closed the stream.
@@ -62,7 +62,7 @@ pub enum Piece {
 
 /// All streams, partitions and listeners.
 #[derive(Default)]
-pub struct Network {
+pub(crate) struct Network {
     links: BTreeMap<u64, Link>,
     ends: BTreeMap<End, (u64, usize)>,
     next: u64,
@@ -74,7 +74,7 @@ pub struct Network {
 
 impl Network {
     /// Joins two ends.
-    pub fn join(&mut self, ends: [End; 2], keys: [TransportKey; 2], now: Micros) -> u64 {
+    pub(crate) fn join(&mut self, ends: [End; 2], keys: [TransportKey; 2], now: Micros) -> u64 {
         self.next += 1;
         let lane = || Lane { last: now, ..Lane::default() };
         self.links.insert(self.next, Link { ends, keys, lanes: [lane(), lane()] });
@@ -85,31 +85,31 @@ impl Network {
 
     /// The stream of an end, and which end it is.
     #[must_use]
-    pub fn find(&self, end: End) -> Option<(u64, usize)> {
+    pub(crate) fn find(&self, end: End) -> Option<(u64, usize)> {
         self.ends.get(&end).copied()
     }
 
     /// A stream.
     #[must_use]
-    pub fn link(&self, link: u64) -> Option<&Link> {
+    pub(crate) fn link(&self, link: u64) -> Option<&Link> {
         self.links.get(&link)
     }
 
     /// A lane of a stream.
-    pub fn lane(&mut self, link: u64, to: usize) -> Option<&mut Lane> {
+    pub(crate) fn lane(&mut self, link: u64, to: usize) -> Option<&mut Lane> {
         self.links.get_mut(&link).and_then(|link| link.lanes.get_mut(to))
     }
 
     /// Who is at the other end of this one, and the transport's key of it.
     #[must_use]
-    pub fn other(&self, end: End) -> Option<(End, TransportKey)> {
+    pub(crate) fn other(&self, end: End) -> Option<(End, TransportKey)> {
         let (link, side) = self.find(end)?;
         let link = self.link(link)?;
         Some((link.ends[1 - side], link.keys[1 - side]))
     }
 
     /// One end is gone: nothing arrives there any more. Returns the stream and the side that is left, if one is.
-    pub fn leave(&mut self, end: End) -> Option<(u64, usize)> {
+    pub(crate) fn leave(&mut self, end: End) -> Option<(u64, usize)> {
         let (number, side) = self.ends.remove(&end)?;
         let link = self.links.get_mut(&number)?;
         link.lanes[side].dead = true;
@@ -123,18 +123,20 @@ impl Network {
 
     /// Every stream end of a party.
     #[must_use]
-    pub fn ends_of(&self, party: Party) -> Vec<End> {
+    pub(crate) fn ends_of(&self, party: Party) -> Vec<End> {
         self.ends.keys().filter(|end| end.party == party).copied().collect()
     }
 
-    /// How many stream ends a party has.
-    #[must_use]
-    pub fn count(&self, party: Party) -> usize {
-        self.ends.keys().filter(|end| end.party == party).count()
-    }
-
     /// When `len` bytes that are given to a lane now arrive. Nothing overtakes within a lane.
-    pub fn arrival(&mut self, link: u64, to: usize, len: usize, faults: &Faults, rng: &mut Rng, now: Micros) -> Micros {
+    pub(crate) fn arrival(
+        &mut self,
+        link: u64,
+        to: usize,
+        len: usize,
+        faults: &Faults,
+        rng: &mut Rng,
+        now: Micros,
+    ) -> Micros {
         let wire = len as u64 * 1000 / faults.bandwidth.max(1);
         let delay = (faults.latency + rng.between(0, faults.jitter)) * 1000 + rng.below(1000) + wire;
         let stall = if rng.chance(faults.stall) { rng.between(100, 20_000) * 1000 } else { 0 };
@@ -146,36 +148,36 @@ impl Network {
     }
 
     /// Nothing of `from` reaches `to` before `until`.
-    pub fn cut(&mut self, from: Party, to: Party, until: Micros) {
+    pub(crate) fn cut(&mut self, from: Party, to: Party, until: Micros) {
         let end = self.cuts.entry((from, to)).or_default();
         *end = until.max(*end);
     }
 
     /// Whether something of `from` reaches `to`; if not, when it does again.
     #[must_use]
-    pub fn cut_until(&self, from: Party, to: Party, now: Micros) -> Option<Micros> {
+    pub(crate) fn cut_until(&self, from: Party, to: Party, now: Micros) -> Option<Micros> {
         self.cuts.get(&(from, to)).copied().filter(|until| *until > now)
     }
 
     /// Ends every partition.
-    pub fn heal(&mut self) {
+    pub(crate) fn heal(&mut self) {
         self.cuts.clear();
     }
 
     /// Announces a listener.
-    pub fn listen(&mut self, topic: Topic, party: Party) {
+    pub(crate) fn listen(&mut self, topic: Topic, party: Party) {
         self.listeners.entry(topic).or_default().insert(party);
     }
 
     /// Takes a listener back.
-    pub fn unlisten(&mut self, topic: Topic, party: Party) {
+    pub(crate) fn unlisten(&mut self, topic: Topic, party: Party) {
         if let Some(parties) = self.listeners.get_mut(&topic) {
             parties.remove(&party);
         }
     }
 
     /// Takes every announcement of a party back.
-    pub fn silence(&mut self, party: Party) {
+    pub(crate) fn silence(&mut self, party: Party) {
         for parties in self.listeners.values_mut() {
             parties.remove(&party);
         }
@@ -183,21 +185,15 @@ impl Network {
 
     /// Who listens on a topic.
     #[must_use]
-    pub fn listeners(&self, topic: &Topic) -> Vec<Party> {
+    pub(crate) fn listeners(&self, topic: &Topic) -> Vec<Party> {
         self.listeners.get(topic).into_iter().flatten().copied().collect()
-    }
-
-    /// The topics on which a party listens.
-    #[must_use]
-    pub fn topics_of(&self, party: Party) -> Vec<Topic> {
-        self.listeners.iter().filter(|(_, parties)| parties.contains(&party)).map(|(topic, _)| *topic).collect()
     }
 }
 
 impl Network {
     /// Lanes in which something waits for a partition to end.
     #[must_use]
-    pub fn held(&self) -> Vec<(u64, usize)> {
+    pub(crate) fn held(&self) -> Vec<(u64, usize)> {
         let lanes = self.links.iter().flat_map(|(number, link)| {
             link.lanes.iter().enumerate().filter(|(_, lane)| !lane.held.is_empty()).map(|(side, _)| (*number, side))
         });

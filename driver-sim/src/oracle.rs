@@ -61,29 +61,29 @@ impl fmt::Display for Violation {
 
 /// A text that somebody sent.
 #[derive(Clone, Debug)]
-pub struct Sent {
+pub(crate) struct Sent {
     /// Who.
-    pub from: Party,
+    pub(crate) from: Party,
     /// To whom.
-    pub to: Party,
+    pub(crate) to: Party,
     /// Into which session.
-    pub session: String,
+    pub(crate) session: String,
     /// How often it reached the session's file in the life of the receiver's present disk.
-    pub delivered: u32,
+    pub(crate) delivered: u32,
     /// How often the AI was asked.
-    pub asked: u32,
+    pub(crate) asked: u32,
     /// When it was sent.
-    pub at: Micros,
+    pub(crate) at: Micros,
 }
 
 /// What every text begins with, so that it is found wherever it shows up.
-pub const MARK: &[u8] = b"wopr secret ";
+pub(crate) const MARK: &[u8] = b"wopr secret ";
 
 /// The texts and numbers that the rules are about.
 #[derive(Default)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// Every text that was sent, by itself.
-    pub texts: BTreeMap<String, Sent>,
+    pub(crate) texts: BTreeMap<String, Sent>,
     /// Initialisation vectors, by who encrypted for whom under which ephemeral key.
     ivs: BTreeSet<Vec<u8>>,
     nonces: BTreeSet<(Party, Vec<u8>)>,
@@ -91,7 +91,7 @@ pub struct Seen {
 
 impl Seen {
     /// Looks at a line that a node sends: no plaintext, no nonce used before.
-    pub fn line(&mut self, party: Party, line: &[u8]) -> Result<(), (Rule, String)> {
+    pub(crate) fn line(&mut self, party: Party, line: &[u8]) -> Result<(), (Rule, String)> {
         if contains(line, MARK) {
             return Err((Rule::Secret, "a text is sent as it is".to_owned()));
         }
@@ -123,7 +123,7 @@ impl Seen {
 
 /// The text of a member that is a plain string, found without reading the JSON.
 #[must_use]
-pub fn member<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+pub(crate) fn member<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let start = find(line, name)? + name.len();
     let end = line[start..].iter().position(|byte| *byte == b'"')?;
     Some(&line[start..start + end])
@@ -131,7 +131,7 @@ pub fn member<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
 
 /// Whether `bytes` contain `part`.
 #[must_use]
-pub fn contains(bytes: &[u8], part: &[u8]) -> bool {
+pub(crate) fn contains(bytes: &[u8], part: &[u8]) -> bool {
     find(bytes, part).is_some()
 }
 
@@ -150,7 +150,7 @@ fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
 
 /// Whether a refusal says that the other side misbehaved.
 #[must_use]
-pub const fn accuses(reason: RejectReason) -> bool {
+pub(crate) const fn accuses(reason: RejectReason) -> bool {
     matches!(
         reason,
         RejectReason::Malformed

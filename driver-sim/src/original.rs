@@ -20,7 +20,7 @@ use crate::rng::Rng;
 use crate::world::World;
 
 /// A node of the original kind.
-pub struct Original {
+pub(crate) struct Original {
     index: usize,
     version: u8,
     identity: Identity,
@@ -61,7 +61,7 @@ enum Next {
 impl Original {
     /// A node of the original, of version 1 or 2.
     #[must_use]
-    pub fn new(index: usize, version: u8, rng: &mut Rng) -> Self {
+    pub(crate) fn new(index: usize, version: u8, rng: &mut Rng) -> Self {
         let mut rng = wopr_p2p_core::rng::Rng::new(rng.seed());
         let identity = Identity::generate(&mut rng, WallTime::from_millis(START));
         Self { index, version, identity, rng, talks: BTreeMap::new(), contact: None, next: 0 }
@@ -69,26 +69,26 @@ impl Original {
 
     /// Its key.
     #[must_use]
-    pub const fn key(&self) -> PublicKey {
+    pub(crate) const fn key(&self) -> PublicKey {
         self.identity.public_key()
     }
 
     /// A stream's number that was not used before.
-    pub fn stream(&mut self) -> StreamId {
+    pub(crate) fn stream(&mut self) -> StreamId {
         self.next += 1;
         StreamId(self.next)
     }
 
     /// The transport's key.
     #[must_use]
-    pub fn transport(&self) -> TransportKey {
+    pub(crate) fn transport(&self) -> TransportKey {
         let mut key = [0x22; 32];
         key[..8].copy_from_slice(&(self.index as u64).to_le_bytes());
         TransportKey(key)
     }
 
     /// Somebody dialled.
-    pub fn accepted(&mut self, stream: StreamId) {
+    pub(crate) fn accepted(&mut self, stream: StreamId) {
         self.talks.insert(stream, Talk::Visited);
     }
 

@@ -37,6 +37,7 @@ pub struct Step {
 
 /// What owners do and what befalls nodes. Nodes are given by number, modulo how many there are.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are what the variant's sentence names")]
 pub enum Action {
     /// A text of this many bytes for a session.
     Log { from: usize, to: usize, session: u8, size: usize },
@@ -101,9 +102,13 @@ impl Scenario {
         let mut rng = Rng::new(seed ^ 0x5eed);
         let nodes = usize::try_from(rng.between(recipe.nodes.0 as u64, recipe.nodes.1 as u64)).unwrap_or(5);
         let originals = if rng.chance(500_000) { rng.index(3) } else { 0 };
-        let faults = Faults::draw(&mut rng, recipe.faults);
-        let attack = recipe.attack.or_else(|| rng.pick(&Kind::ALL).copied().filter(|_| seed % 4 != 0));
-        let max_nonces = 0;
+        let mut faults = Faults::draw(&mut rng, recipe.faults);
+        let attack = recipe.attack.or_else(|| rng.pick(&Kind::ALL).copied().filter(|_| !seed.is_multiple_of(4)));
+        let mut max_nonces = 0;
+        if attack == Some(Kind::NonceFlood) {
+            // Where few messages are remembered, clocks that differ are enough to be refused.
+            (max_nonces, faults.skew) = (12, 0);
+        }
         let mut scenario =
             Self { seed, nodes, originals, seconds: recipe.seconds, faults, attack, max_nonces, steps: Vec::new() };
         let mut owners = rng.fork();

@@ -24,6 +24,8 @@ use crate::scenario::{Action, Scenario};
 use crate::stats::Stats;
 use crate::trace::{Line, Trace};
 
+pub(crate) use self::owner::session;
+
 /// Something that is going to happen.
 pub(crate) enum Happening {
     /// A node's timer.
@@ -151,6 +153,7 @@ impl World {
         }
         world.mallory = scenario.attack.map(|kind| Mallory::new(kind, rng.fork()));
         world.befriend();
+        world.mallory_settles_in();
         for step in &scenario.steps {
             world.at(step.at * 1000 + 30 * SECOND, Happening::Step(step.what.clone()));
         }

@@ -37,6 +37,17 @@ impl Connection {
         self.ask_and_print(words, stdin, Output::new(false)).await
     }
 
+    /// Asks about the daemon itself; `None` if it ended without an answer.
+    ///
+    /// # Errors
+    /// What it answers is a failure, or cannot be read.
+    pub(super) async fn ask_about_itself(mut self, words: Vec<String>) -> Result<Option<Shown>, Failure> {
+        match self.exchange(&Request { words, stdin: None }, Output::new(false)).await? {
+            Err(FrameError::Broken) => Ok(None),
+            answer => done(answer).map(Some),
+        }
+    }
+
     /// Has the daemon do a command, and prints what it says before the last.
     ///
     /// # Errors
@@ -47,34 +58,41 @@ impl Connection {
         stdin: Option<String>,
         out: Output,
     ) -> Result<Shown, Failure> {
-        let request = Request { words, stdin };
-        let mut answer = match write(&mut self.0, &request).await {
-            Ok(()) => read(&mut self.0).await,
-            Err(error) => Err(error.into()),
-        };
-        while let Ok(Response::Part(shown)) = &answer {
-            out.show(shown)?;
-            answer = read(&mut self.0).await;
+        done(self.exchange(&Request { words, stdin }, out).await?)
+    }
+
+    /// The last response; what comes before is printed.
+    async fn exchange(&mut self, request: &Request, out: Output) -> Result<Result<Response, FrameError>, Failure> {
+        if let Err(error) = write(&mut self.0, request).await {
+            return Ok(Err(error.into()));
         }
-        match answer {
-            // The loop took all parts.
-            Ok(Response::Done(shown) | Response::Part(shown)) => Ok(shown),
-            Ok(Response::Failed(failure)) => Err(failure),
-            Err(FrameError::OtherVersion(theirs)) => Err(Failure::new(
-                Exit::VersionMismatch,
-                format!("the daemon speaks version {theirs} of the commands' protocol, this program version {VERSION}"),
-                "stop the daemon and start it with this program",
-            )),
-            Err(FrameError::Broken) => Err(Failure::new(
-                Exit::Rejected,
-                "the daemon ended before it answered; the command may have been done",
-                "look at the daemon's last words, start it again, and see what has become of the command",
-            )),
-            Err(FrameError::Unreadable) => Err(Failure::new(
-                Exit::Rejected,
-                "the daemon's answer cannot be read",
-                "stop the daemon and start it with this program",
-            )),
+        loop {
+            match read(&mut self.0).await {
+                Ok(Response::Part(shown)) => out.show(&shown)?,
+                last => return Ok(last),
+            }
         }
+    }
+}
+
+fn done(answer: Result<Response, FrameError>) -> Result<Shown, Failure> {
+    match answer {
+        Ok(Response::Done(shown) | Response::Part(shown)) => Ok(shown),
+        Ok(Response::Failed(failure)) => Err(failure),
+        Err(FrameError::OtherVersion(theirs)) => Err(Failure::new(
+            Exit::VersionMismatch,
+            format!("the daemon speaks version {theirs} of the commands' protocol, this program version {VERSION}"),
+            "stop the daemon and start it with this program",
+        )),
+        Err(FrameError::Broken) => Err(Failure::new(
+            Exit::Rejected,
+            "the daemon ended before it answered; the command may have been done",
+            "look at the daemon's last words, start it again, and see what has become of the command",
+        )),
+        Err(FrameError::Unreadable) => Err(Failure::new(
+            Exit::Rejected,
+            "the daemon's answer cannot be read",
+            "stop the daemon and start it with this program",
+        )),
     }
 }

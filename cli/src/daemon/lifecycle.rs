@@ -38,13 +38,18 @@ pub(crate) async fn start(home: &Home, out: Output) -> Result<Shown, Failure> {
         if let Some(daemon) = Connection::open(home).await? {
             waiting.now_for("waiting until others can find the node");
             // It answers when it is ready, to us and to whoever starts it at the same time.
-            let mut shown =
-                within(START_LIMIT, daemon.ask(words(&["start"], out), None), "say that it is ready").await?;
-            if !out.is_json() {
-                let said = if started { "started" } else { "runs already" };
-                shown.out = format!("{GOOD}The daemon {said}.{GOOD:#}\n{}", shown.out);
+            let ready = within(START_LIMIT, daemon.ask_about_itself(words("start", out)), "say that it is ready");
+            if let Some(mut shown) = ready.await? {
+                if !out.is_json() {
+                    let said = if started { "started" } else { "runs already" };
+                    shown.out = format!("{GOOD}The daemon {said}.{GOOD:#}\n{}", shown.out);
+                }
+                return Ok(shown);
             }
-            return Ok(shown);
+            if started {
+                let next = format!("look at {}", detached::log_path(home).display());
+                return Err(Failure::new(Exit::Rejected, "the daemon ended right after its start", next));
+            }
         }
         match spawn(home).await {
             Ok(()) => started = true,
@@ -67,7 +72,8 @@ pub(crate) async fn stop(home: &Home, out: Output) -> Result<Shown, Failure> {
     let Some(daemon) = Connection::open(home).await? else {
         return out.render(&Stopped { was_running: false });
     };
-    within(STOP_LIMIT, daemon.ask(words(&["stop"], out), None), "end").await?;
+    // One that ends without a word has ended, too.
+    within(STOP_LIMIT, daemon.ask_about_itself(words("stop", out)), "end").await?;
     out.render(&Stopped { was_running: true })
 }
 
@@ -85,25 +91,26 @@ pub(crate) async fn restart(home: &Home, out: Output) -> Result<Shown, Failure> 
 /// # Errors
 /// None runs: exit code 1.
 pub(crate) async fn status(home: &Home, out: Output) -> Result<Shown, Failure> {
-    match Connection::open(home).await? {
-        Some(daemon) => within(STOP_LIMIT, daemon.ask(words(&["status"], out), None), "answer").await,
-        None => {
-            let message = format!("no daemon runs for the home {}", home.folder().display());
-            Err(Failure::new(Exit::Offline, message, "`wopr daemon start` starts one"))
-        }
-    }
+    let answer = match Connection::open(home).await? {
+        Some(daemon) => within(STOP_LIMIT, daemon.ask_about_itself(words("status", out)), "answer").await?,
+        None => None,
+    };
+    answer.ok_or_else(|| {
+        let message = format!("no daemon runs for the home {}", home.folder().display());
+        Failure::new(Exit::Offline, message, "`wopr daemon start` starts one")
+    })
 }
 
-fn words(command: &[&str], out: Output) -> Vec<String> {
+fn words(command: &str, out: Output) -> Vec<String> {
     let json = out.is_json().then_some("--json");
-    ["daemon"].iter().chain(command).copied().chain(json).map(str::to_owned).collect()
+    ["daemon", command].into_iter().chain(json).map(str::to_owned).collect()
 }
 
-async fn within(
+async fn within<T>(
     limit: Duration,
-    answer: impl Future<Output = Result<Shown, Failure>>,
+    answer: impl Future<Output = Result<T, Failure>>,
     what: &str,
-) -> Result<Shown, Failure> {
+) -> Result<T, Failure> {
     let late = async {
         Timer::after(limit).await;
         let message = format!("the daemon did not {what} within {} s", limit.as_secs());

@@ -84,10 +84,10 @@ impl Running {
         self.stdout.recv_timeout(limit).ok()
     }
 
-    /// Sends SIGTERM.
-    pub(crate) fn terminate(&self) {
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.child);
-        kill_process(pid, Signal::TERM).unwrap_or_else(|e| panic!("{}: {e}", self.name));
+        kill_process(pid, signal).unwrap_or_else(|e| panic!("{}: {e}", self.name));
     }
 
     /// Waits for its end, at most `limit`, and returns its exit code.
@@ -119,8 +119,10 @@ pub(crate) fn kill(pid: u64) {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).unwrap_or_else(|| panic!("{pid} is no process"));
     kill_process(pid, Signal::KILL).unwrap_or_else(|e| panic!("{pid:?} cannot be killed: {e}"));
     let deadline = Instant::now() + Duration::from_secs(10);
-    let stat = format!("/proc/{}/stat", pid.as_raw_nonzero());
-    while fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z ")) {
+    let folder = format!("/proc/{}", pid.as_raw_nonzero());
+    // Nobody may be there to reap it. Its sockets close with the last of its threads.
+    let threads = || fs::read_dir(format!("{folder}/task")).map_or(0, Iterator::count);
+    while fs::read_to_string(format!("{folder}/stat")).is_ok_and(|stat| !stat.contains(") Z ") || threads() > 1) {
         assert!(Instant::now() < deadline, "{pid:?} was killed and lives");
         thread::yield_now();
     }

@@ -202,7 +202,7 @@ impl Node {
         node.mend_rotations(now);
         node.retire_expired(now);
         node.listen();
-        node.schedule_notices(now);
+        node.schedule_all_notices(now);
         node.meet_again(now);
         Ok(node)
     }

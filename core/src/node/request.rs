@@ -224,10 +224,14 @@ impl Node {
         if let Err(reason) = channel.precheck_answer(&answer, &self.config, now) {
             return self.invalid(id, reason, now);
         }
-        // Towards an original there is one request at a time, and the answer is to that one. A refusal that names
-        // nothing is of a request that was too long to be read: which, is clear if only one is under way.
-        let only = stream.asked.keys().next().copied().filter(|_| stream.asked.len() == 1);
-        let nonce = if channel.is_bound() { answer.message().body.re().or(only) } else { only };
+        // Towards an original there is one request at a time, and the answer is to that one.
+        let re = answer.message().body.re();
+        let nonce = match channel.bound() {
+            // A refusal of something that the peer could not even read: it is clear what, if there is only one.
+            Some(handshake) if re == Some(handshake) && stream.asked.len() == 1 => stream.asked.keys().next().copied(),
+            Some(_) => re,
+            None => stream.asked.keys().next().copied(),
+        };
         let Some(number) = nonce.and_then(|nonce| stream.asked.get(&nonce)).copied() else {
             // An answer to what nobody waits for any more, or to nothing at all.
             if !channel.is_bound() {

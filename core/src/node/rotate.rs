@@ -78,7 +78,11 @@ impl Node {
         }
         self.outputs.push_back(Output::Listen { topic: new.topic() });
         self.event(Event::OwnKeyRotated { old, new });
-        self.schedule_notices(now);
+        // Everybody in the table knows the key before, whatever the wall clock said when they were added.
+        let peers: Vec<PublicKey> = self.access.peers.iter().map(|peer| peer.key).collect();
+        for peer in peers {
+            self.known_by(old, peer, now);
+        }
         self.notices.waiting = until.map(|until| (command, until));
         if until.is_none() {
             self.finish_rotation(command);
@@ -107,15 +111,7 @@ impl Node {
         self.notices.pending.keys().filter(|(of, _)| of == old).map(|(_, peer)| *peer).collect()
     }
 
-    /// Plans to tell every peer of every key that is still in its grace period.
-    pub(super) fn schedule_notices(&mut self, now: Now) {
-        let peers: Vec<PublicKey> =
-            self.access.peers.iter().filter(|peer| peer.revoked.is_none()).map(|peer| peer.key).collect();
-        for peer in peers {
-            self.schedule_notices_for(peer, now);
-        }
-    }
-
+    /// Plans to tell a peer of every rotation since we met that is still in its grace period.
     pub(super) fn schedule_notices_for(&mut self, peer: PublicKey, now: Now) {
         for (position, retired) in self.identity.retired.iter().enumerate() {
             // A peer that was added after the rotation knows the new key only.
@@ -149,6 +145,18 @@ impl Node {
         }
     }
 
+    /// After a restart: nobody knows any more which of the peers that were met after a rotation know us by the old key
+    /// (from an invite that was claimed under it, say), so each is asked.
+    pub(super) fn schedule_all_notices(&mut self, now: Now) {
+        let Some(oldest) = self.identity.retired.first().map(|retired| retired.identity.public_key()) else {
+            return;
+        };
+        let peers: Vec<PublicKey> = self.access.peers.iter().map(|peer| peer.key).collect();
+        for peer in peers {
+            self.known_by(oldest, peer, now);
+        }
+    }
+
     /// A peer has just been heard: if it does not know our new key yet, now is the time.
     pub(super) fn peer_is_back(&mut self, peer: PublicKey, now: Now) {
         let peer = self.acting(peer, now);
@@ -172,7 +180,8 @@ impl Node {
         }
     }
 
-    /// When the next peer is to be told, or a command stops waiting for that.
+    /// When the next peer is to be told, or a command stops waiting for that. A notice that has to wait for an earlier
+    /// one keeps nobody awake.
     pub(super) fn notice_timeout(&self) -> Option<Instant> {
         let pending = self.notices.pending.iter();
         let next = pending.filter(|((old, peer), notice)| !notice.under_way && !self.notice_before(old, peer));
@@ -197,15 +206,13 @@ impl Node {
 
     /// Tells the peers whose time has come; a peer hears of our keys in their order.
     pub(super) fn tell_peers(&mut self, now: Now) {
-        let waiting = self.notices.pending.iter().filter(|(_, notice)| !notice.under_way && notice.at <= now.mono);
-        let (due, too_early): (Vec<_>, Vec<_>) =
-            waiting.map(|(key, _)| *key).partition(|(old, peer)| !self.notice_before(old, peer));
-        for key in too_early {
-            // Its turn comes when the peer has heard of the key before; until then it must not keep us awake.
-            if let Some(notice) = self.notices.pending.get_mut(&key) {
-                notice.at = now.mono + notice.delay;
-            }
-        }
+        let pending = self.notices.pending.iter();
+        let due: Vec<_> = pending
+            .filter(|((old, peer), notice)| {
+                !notice.under_way && notice.at <= now.mono && !self.notice_before(old, peer)
+            })
+            .map(|(key, _)| *key)
+            .collect();
         for (old, peer) in due {
             let Some(position) = self.identity.retired.iter().position(|r| r.identity.public_key() == old) else {
                 self.notices.pending.remove(&(old, peer));
@@ -232,6 +239,13 @@ impl Node {
             .any(|key| self.notices.pending.get(&(key, *peer)).is_some_and(|notice| !notice.refused))
     }
 
+    /// Whether we met a peer after a rotation, so that it may know us by the new key only.
+    fn met_after_rotation(&self, old: &PublicKey, peer: &PublicKey) -> bool {
+        let position = self.identity.retired.iter().position(|retired| retired.identity.public_key() == *old);
+        let rotated = position.and_then(|position| self.identity.successor_of(position).rotated_at());
+        self.access.peers.get(peer).is_none_or(|peer| rotated.is_none_or(|rotated| peer.added > rotated))
+    }
+
     pub(super) fn notice_ended(
         &mut self,
         old: PublicKey,
@@ -240,17 +254,22 @@ impl Node {
         now: Now,
     ) {
         let peer = self.acting(peer, now);
-        if result.is_ok() {
+        let refused = matches!(result, Err(CommandError::Rejected { .. }));
+        // It never knew the old key: there is nothing to be told.
+        let told = result.is_ok() || refused && self.met_after_rotation(&old, &peer);
+        if told {
             self.notices.pending.remove(&(old, peer));
             if let Some(retired) = self.identity.retired.iter_mut().find(|r| r.identity.public_key() == old) {
                 retired.told.insert(peer);
             }
             self.store_identity();
-            self.event(Event::RotationTold { peer });
+            if result.is_ok() {
+                self.event(Event::RotationTold { peer });
+            }
             self.peer_is_back(peer, now);
         } else if let Some(notice) = self.notices.pending.get_mut(&(old, peer)) {
             notice.under_way = false;
-            notice.refused |= matches!(result, Err(CommandError::Rejected { .. }));
+            notice.refused |= refused;
             notice.at = now.mono + notice.delay;
             notice.delay = (notice.delay * 2).min(LAST_RETRY);
         }

@@ -24,12 +24,16 @@ const LOOP: &str = "loop: this node waits for the answer to this very question, 
 impl Node {
     /// A line on a stream that the other side dialled, after the handshake.
     pub(super) fn serve(&mut self, id: StreamId, request: Received, now: Now) {
-        let Some((key, busy)) = self.streams.get(&id).and_then(|stream| {
-            let busy = stream.serving >= self.config.max_requests_per_stream;
-            stream.channel().map(|channel| (channel.remote().clone(), busy))
-        }) else {
+        let Some(channel) = self.streams.get(&id).and_then(|stream| stream.channel()) else {
             return;
         };
+        let (key, expires) = (channel.remote().clone(), channel.expires(&self.config));
+        if expires <= now.mono {
+            // No nuisance: a peer with another limit cannot know.
+            let (nonce, words) = (Some(request.message().header.nonce), "the keys of this stream are too old");
+            self.refuse(id, nonce, None, RejectReason::OutsideWindow, words, now);
+            return self.close(id, now);
+        }
         if let Err(reason) = self.precheck(id, &request, &key, now) {
             return self.refuse_early(id, &request, reason, now);
         }
@@ -38,9 +42,14 @@ impl Node {
         if matches!(request.message().body, Body::KeyRotation(_)) {
             return self.serve_rotation(id, request, peer, now);
         }
-        let Ok(message) = request.verify(&key) else {
-            return self.invalid(id, RejectReason::BadSignature, now);
-        };
+        match request.verify(&key) {
+            Ok(message) => self.serve_message(id, message, peer, now),
+            Err(_) => self.invalid(id, RejectReason::BadSignature, now),
+        }
+    }
+
+    /// A message that its sender signed: how often, then what it wants.
+    fn serve_message(&mut self, id: StreamId, message: Message, peer: PublicKey, now: Now) {
         let (action, session) = match &message.body {
             Body::Log(log) => (Action::Log, Some(log.session.clone())),
             Body::Inject(inject) => (Action::Inject, Some(inject.session.clone())),
@@ -56,7 +65,7 @@ impl Node {
                 now,
             );
         }
-        if busy {
+        if self.streams.get(&id).is_some_and(|stream| stream.serving >= self.config.max_requests_per_stream) {
             let text = "too many requests at once";
             return self.refuse(id, Some(message.header.nonce), session, RejectReason::Crowded, text, now);
         }
@@ -96,9 +105,6 @@ impl Node {
     fn precheck(&self, id: StreamId, request: &Received, key: &VerifyingKey, now: Now) -> Result<(), RejectReason> {
         let channel = self.streams.get(&id).and_then(|stream| stream.channel()).ok_or(RejectReason::NotForUs)?;
         channel.precheck_request(request)?;
-        if channel.expires(&self.config) <= now.mono {
-            return Err(RejectReason::OutsideWindow);
-        }
         let (action, payload) = match &request.message().body {
             Body::Log(log) => (Action::Log, log.payload.len()),
             Body::Inject(inject) => (Action::Inject, inject.payload.len()),
@@ -245,13 +251,15 @@ impl Node {
         let Some(channel) = self.streams.get(&id).and_then(|stream| stream.channel()) else {
             return;
         };
-        let (peer, local, bound) = (channel.remote().public(), channel.local(), channel.is_bound());
+        let (peer, local) = (channel.remote().public(), channel.local());
+        // A message that could not be read has no nonce: then the handshake's tells at least which stream is meant.
+        let re = channel.bound().map(|handshake| re.unwrap_or(handshake));
         let nonce = Nonce(self.rng.bytes());
         let Some(identity) = self.identity.find(&local) else {
             return;
         };
         let header = Header { from: local, nonce, ts: now.wall };
-        let line = Channel::reject_line(identity, header, session.clone(), words, re.filter(|_| bound));
+        let line = Channel::reject_line(identity, header, session.clone(), words, re);
         self.transmit(id, line);
         self.event(Event::MessageRejected { peer, session, reason });
     }

@@ -153,31 +153,27 @@ impl World {
                 self.stats.handshakes += 1;
                 let owner = self.keys.owner(peer);
                 // Mallory may pass messages on: then the peer is who it is, and Mallory is the wire.
-                if owner != cause && cause != Some(Party::Mallory) && !self.keys.is_stolen(peer) {
+                if owner != cause && cause != Some(Party::Mallory) {
                     self.violated(Rule::Identity, party, format!("{cause:?} is taken for {owner:?}"));
                 }
             }
             Event::PeerRejected { reason, .. } => self.check_accusation(party, *reason, cause),
             Event::MessageRejected { reason, .. } => self.check_accusation(party, *reason, cause),
             Event::GrantCreated { peer, grant, sessions } => {
-                let known = self.hosts[index].books.grants.iter().any(|entry| entry.id.as_ref() == Some(grant));
-                let ordered = self.hosts[index].books.grants.iter().any(|entry| {
-                    matches!(entry.state, crate::ledger::State::Ordered(_)) && entry.sessions == *sessions
-                });
                 let Some(from) = self.keys.owner(peer) else {
                     return self.violated(Rule::Access, party, "a grant for a key of nobody");
                 };
-                if !known && !(ordered && !self.may_be_claim(index, from)) {
+                // What the owner ordered is judged when the order ends; everything else must come from an invite.
+                if !self.hosts[index].books.is_ordered(from, sessions) {
                     let now = self.hosts[index].clock.read(self.now).wall;
-                    let claimed = self.hosts[index].books.claimed(from, grant, sessions, now);
-                    if let Err(what) = claimed.or_else(|what| if ordered { Ok(()) } else { Err(what) }) {
+                    if let Err(what) = self.hosts[index].books.claimed(from, grant, sessions, now) {
                         self.violated(Rule::Access, party, what);
                     }
                 }
             }
             Event::KeyRotated { old, new, .. } => {
                 let (before, after) = (self.keys.owner(old), self.keys.owner(new));
-                if before != after && !self.keys.is_stolen(old) {
+                if before != after {
                     self.violated(Rule::Identity, party, format!("{before:?}'s key is now {after:?}'s"));
                 }
             }
@@ -190,16 +186,6 @@ impl World {
             }
             _ => {}
         }
-    }
-
-    /// Whether a grant that was just made can come from an invite that this peer had.
-    fn may_be_claim(&self, index: usize, peer: Party) -> bool {
-        self.hosts[index].books.invites.iter().any(|invite| invite.peer == peer && !invite.over)
-            && !self.hosts[index]
-                .books
-                .grants
-                .iter()
-                .any(|entry| entry.peer == peer && matches!(entry.state, crate::ledger::State::Ordered(_)))
     }
 
     fn check_accusation(&mut self, party: Party, reason: RejectReason, cause: Option<Party>) {

@@ -192,7 +192,7 @@ impl World {
         self.order(from, order, command);
     }
 
-    fn inject(&mut self, from: usize, to: Party, session: SessionName) {
+    pub(crate) fn inject(&mut self, from: usize, to: Party, session: SessionName) {
         let Some(key) = self.contact(from, to).filter(|_| to != Party::Node(from)) else {
             return;
         };
@@ -355,10 +355,11 @@ impl World {
                 });
                 self.hand_over(index, to, token, seconds, twice);
             }
-            (Order::Claim { at: Party::Node(issuer) }, Ok(Reply::Claimed { .. })) => {
-                if self.hosts[issuer].restored.is_none() && !self.hosts[issuer].books.invites.iter().any(|i| i.over) {
-                    self.violated(Rule::Stored, party, "a claim was acknowledged that the issuer knows nothing of");
-                }
+            (Order::Claim { at: Party::Node(issuer) }, Ok(Reply::Claimed { .. }))
+                if self.hosts[issuer].restored.is_none()
+                    && !self.hosts[issuer].books.invites.iter().any(|i| i.over) =>
+            {
+                self.violated(Rule::Stored, party, "a claim was acknowledged that the issuer knows nothing of");
             }
             _ => {}
         }

@@ -108,6 +108,7 @@ pub(super) async fn announce(
 ) {
     let mut placed = Placed::default();
     let mut retry = FIRST_RETRY;
+    let mut failures = 0_u32;
     let work = async {
         loop {
             if place(&dht, &listener, &mut placed).await {
@@ -115,13 +116,11 @@ pub(super) async fn announce(
                 retry = FIRST_RETRY;
                 watch_relays(&dht, &listener).await;
             } else {
-                progress.send_if_modified(|now| {
-                    let first = *now == Progress::Trying;
-                    if first {
-                        *now = Progress::Failed;
-                    }
-                    first
-                });
+                // A single round may fail on a bad line.
+                failures += 1;
+                if failures == 2 && *progress.borrow() == Progress::Trying {
+                    progress.send_replace(Progress::Failed);
+                }
                 sleep(retry).await;
                 retry = (retry * 2).min(LAST_RETRY);
             }

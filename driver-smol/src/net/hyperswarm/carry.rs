@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use peeroxide_dht::noise_wrap::NoiseWrapResult;
 use smol::channel::{Receiver, Sender};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use super::armed::Wire;
 use super::rpc::Packet;
@@ -23,6 +23,9 @@ use crate::net::{Incoming, Stream, Topic};
 const WINDOW: usize = 2 * 1024 * 1024;
 /// Packets that are looked at before the answers leave.
 const BATCH: usize = 64;
+/// Packets that leave at once, and the pause after them unless an acknowledgement comes.
+const BURST: usize = 64;
+const BURST_PAUSE: Duration = Duration::from_millis(1);
 /// How often an empty message shows that we are there; a peer that acknowledges none for long is gone.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// How long the other side may take to prove that our answer reached it.
@@ -132,7 +135,7 @@ impl Carrier {
             self.take(&first, incoming)?;
         }
         loop {
-            self.transmit().await;
+            let more = self.transmit().await;
             if self.opener.is_proven()
                 && let Some((Unproven { accepted, topic, .. }, stream)) = self.unproven.take()
             {
@@ -170,6 +173,7 @@ impl Carrier {
                     self.udx.write(&frame, Instant::now());
                 }
                 () = until(deadline), if deadline.is_some() => self.udx.handle_timeout(Instant::now())?,
+                () = sleep(BURST_PAUSE), if more => {}
             }
         }
     }
@@ -196,7 +200,7 @@ impl Carrier {
     /// Serves the closing stream until this is so, or it broke. What arrives is no longer used.
     async fn until(&mut self, done: impl Fn(&Udx) -> bool) {
         loop {
-            self.transmit().await;
+            let more = self.transmit().await;
             if done(&self.udx) {
                 return;
             }
@@ -207,6 +211,7 @@ impl Carrier {
                     None => Err(Over),
                 },
                 () = until(deadline), if deadline.is_some() => self.udx.handle_timeout(Instant::now()).map_err(Over::from),
+                () = sleep(BURST_PAUSE), if more => Ok(()),
             };
             self.udx.set_unused(0);
             if result.is_err() {
@@ -215,10 +220,16 @@ impl Carrier {
         }
     }
 
-    async fn transmit(&mut self) {
-        while let Some(packet) = self.udx.poll_transmit(Instant::now()) {
-            self.wire.socket.send_packet(&packet, self.wire.remote).await;
+    /// Sends what may be sent, but not all of a large window at once: the receiving system has room for a few hundred
+    /// packets. Tells whether there may be more.
+    async fn transmit(&mut self) -> bool {
+        for _ in 0..BURST {
+            match self.udx.poll_transmit(Instant::now()) {
+                Some(packet) => self.wire.socket.send_packet(&packet, self.wire.remote).await,
+                None => return false,
+            }
         }
+        true
     }
 }
 

@@ -25,8 +25,9 @@ const REORDERED: u64 = 3;
 const FIRST_TIMEOUT: Duration = Duration::from_millis(300);
 const SPARE: Duration = Duration::from_millis(10);
 const LARGEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// Pauses in vain that mean that the line is down or full.
+/// Pauses in vain, and silence, that mean that the line is down or full; a busy peer may be silent for a while.
 const IN_VAIN: u32 = 3;
+const LINE_DOWN: Duration = Duration::from_millis(200);
 /// The shortest span between sending two packets that tells that the first one was overtaken.
 const REORDERING: Duration = Duration::from_millis(1);
 /// The stream is given up when nothing was acknowledged for so long.
@@ -50,8 +51,13 @@ pub(super) struct Sender {
     flight: BTreeMap<u64, Sent>,
     flight_bytes: usize,
     sacked: usize,
+    /// Under way: neither known to have arrived nor known to be lost. Acknowledgements are frequent and the flight is
+    /// large, so they look only at these and the lost ones.
+    open: BTreeSet<u64>,
     /// To be sent again.
     lost: BTreeSet<u64>,
+    /// The last one that arrived before its turn.
+    highest: u64,
     next: u64,
     acked: u64,
     ending: bool,
@@ -70,8 +76,12 @@ pub(super) struct Sender {
     /// Pauses since something was acknowledged.
     timeouts: u32,
     deadline: Option<Instant>,
+    /// When the last pause ended, until something is acknowledged.
+    pause: Option<Instant>,
     /// Packets that may be sent again although the window is full.
     probes: u32,
+    /// The window was cut down since something was acknowledged.
+    collapsed: bool,
     progress: Instant,
 }
 
@@ -83,6 +93,8 @@ impl Sender {
             flight: BTreeMap::new(),
             flight_bytes: 0,
             sacked: 0,
+            open: BTreeSet::new(),
+            highest: 0,
             lost: BTreeSet::new(),
             next: 0,
             acked: 0,
@@ -97,7 +109,9 @@ impl Sender {
             sample: None,
             timeouts: 0,
             deadline: None,
+            pause: None,
             probes: 0,
+            collapsed: false,
             progress: now,
         }
     }
@@ -134,8 +148,7 @@ impl Sender {
 
     /// The next packet that may be sent: its number, flags and payload.
     pub(super) fn next(&mut self, now: Instant) -> Option<(u32, u8, &[u8])> {
-        let under_way = self.flight.len() - self.sacked - self.lost.len();
-        let room = (under_way as f64) < self.window;
+        let room = (self.open.len() as f64) < self.window;
         let seq = match self.lost.first() {
             Some(seq) if room || self.probes > 0 => *seq,
             None if room && self.sacked < AHEAD.max(self.window as usize * 4) => self.next_new(now)?,
@@ -147,6 +160,7 @@ impl Sender {
         if self.deadline.is_none() {
             self.deadline = Some(now + self.timeout_span());
         }
+        self.open.insert(seq);
         let sent = self.flight.get_mut(&seq)?;
         sent.at = now;
         Some((seq as u32, sent.flags, &sent.payload))
@@ -178,6 +192,7 @@ impl Sender {
         while let Some(entry) = self.flight.first_entry().filter(|entry| *entry.key() < ack) {
             let (seq, sent) = entry.remove_entry();
             self.flight_bytes -= sent.payload.len();
+            self.open.remove(&seq);
             self.lost.remove(&seq);
             if sent.sacked {
                 self.sacked -= 1;
@@ -192,8 +207,10 @@ impl Sender {
         if arrived > 0 {
             self.progress = now;
             self.timeouts = 0;
-            self.probes = 0;
             self.grow(arrived);
+            self.after_pause(now);
+            self.probes = 0;
+            self.collapsed = false;
             self.find_lost(now);
             self.deadline = (!self.flight.is_empty()).then(|| now + self.timeout_span());
         }
@@ -205,10 +222,12 @@ impl Sender {
             let (Some(start), Some(end)) = (extend(self.acked, start), extend(self.acked, end)) else { continue };
             // Only what is under way is looked at, whatever the range claims.
             let news: Vec<u64> = match start < end {
-                true => self.flight.range(start..end).filter(|(_, sent)| !sent.sacked).map(|(seq, _)| *seq).collect(),
+                true => self.open.range(start..end).chain(self.lost.range(start..end)).copied().collect(),
                 false => continue,
             };
             for seq in news {
+                self.highest = self.highest.max(seq);
+                self.open.remove(&seq);
                 self.lost.remove(&seq);
                 self.sacked += 1;
                 arrived += 1;
@@ -222,9 +241,10 @@ impl Sender {
         arrived
     }
 
-    /// Notes a packet that has arrived.
+    /// Notes a packet that has arrived. Of one that was sent again nobody knows which copy it was. After a pause it was
+    /// most likely the first: taken for the other, it would make everything sent in between look lost.
     fn note(&mut self, sent: Instant, again: bool) {
-        if self.newest.is_none_or(|newest| newest <= sent) {
+        if (!again || self.pause.is_none()) && self.newest.is_none_or(|newest| newest <= sent) {
             self.newest = Some(sent);
             self.sample = (!again).then_some(sent);
         }
@@ -248,13 +268,16 @@ impl Sender {
 
     fn find_lost(&mut self, now: Instant) {
         let Some(newest) = self.newest else { return };
-        let Some(highest) = self.flight.iter().rev().find(|(_, sent)| sent.sacked).map(|(seq, _)| *seq) else { return };
         let reordering = self.round_trip.map_or(REORDERING, |(mean, _)| mean / 4).max(REORDERING);
-        let missing = self.flight.range(..highest).filter(|(seq, sent)| {
-            let skipped = !sent.again && **seq + REORDERED <= highest;
-            !sent.sacked && (skipped || sent.at + reordering < newest)
+        let highest = self.highest;
+        let missing = self.open.range(..highest).filter(|seq| {
+            let overtaken = |sent: &Sent| {
+                let skipped = !sent.again && **seq + REORDERED <= highest;
+                skipped || sent.at + reordering < newest
+            };
+            self.flight.get(seq).is_some_and(overtaken)
         });
-        let missing: Vec<u64> = missing.map(|(seq, _)| *seq).collect();
+        let missing: Vec<u64> = missing.copied().collect();
         let mut first = None;
         for seq in missing {
             if self.lose(seq, now) {
@@ -268,11 +291,34 @@ impl Sender {
         }
     }
 
+    /// The first answer after a pause: what was sent before the pause and is not in it is lost. It may be a whole burst,
+    /// of which no gap ever tells. If it is only late, it costs a few packets sent twice.
+    fn after_pause(&mut self, now: Instant) {
+        let Some(pause) = self.pause.take() else { return };
+        let sent_before = |seq: &&u64| self.flight.get(seq).is_some_and(|sent| sent.at < pause);
+        let missing: Vec<u64> = self.open.iter().filter(sent_before).copied().collect();
+        if missing.is_empty() {
+            return;
+        }
+        for seq in missing {
+            self.lose(seq, now);
+        }
+        self.cut();
+    }
+
+    /// Begins anew with a small window, which grows fast to most of what it was.
+    fn cut(&mut self) {
+        self.threshold = (self.window * SHRINK).max(LEAST_WINDOW);
+        self.window = LEAST_WINDOW;
+        self.recovery = self.next;
+    }
+
     /// Marks a packet to be sent again; `false` if it is marked already.
     fn lose(&mut self, seq: u64, now: Instant) -> bool {
         let Some(sent) = self.flight.get_mut(&seq) else { return false };
         sent.again = true;
         sent.at = now;
+        self.open.remove(&seq);
         self.lost.insert(seq)
     }
 
@@ -289,21 +335,20 @@ impl Sender {
         if self.deadline.is_none_or(|deadline| deadline > now) {
             return Ok(());
         }
-        if now.saturating_duration_since(self.progress) >= SILENCE {
+        let silence = now.saturating_duration_since(self.progress);
+        if silence >= SILENCE {
             return Err(Broken::Silent);
         }
         self.timeouts += 1;
-        let first = self.flight.iter().find(|(_, sent)| !sent.sacked).map(|(seq, _)| *seq);
-        let last = self.flight.iter().rev().find(|(_, sent)| !sent.sacked).map(|(seq, _)| *seq);
+        self.pause = Some(now);
+        let (first, last) = (self.open.first().copied(), self.open.last().copied());
         for seq in first.into_iter().chain(last) {
             self.lose(seq, now);
         }
-        if self.timeouts == IN_VAIN {
-            self.threshold = (self.window * SHRINK).max(LEAST_WINDOW);
-            self.window = LEAST_WINDOW;
-            self.recovery = self.next;
-            let missing: Vec<u64> = self.flight.iter().filter(|(_, sent)| !sent.sacked).map(|(seq, _)| *seq).collect();
-            for seq in missing {
+        if self.timeouts >= IN_VAIN && silence >= LINE_DOWN && !self.collapsed {
+            self.collapsed = true;
+            self.cut();
+            for seq in std::mem::take(&mut self.open) {
                 self.lose(seq, now);
             }
         }
