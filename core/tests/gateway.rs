@@ -214,3 +214,18 @@ fn a_text_that_cannot_be_stored_is_not_said_to_wait() {
     decide(&mut world, true).expect("approved");
     assert_eq!(world.hosts[0].texts("public"), ["a note"]);
 }
+
+#[test]
+fn a_queued_message_waits_once_however_often_it_comes() {
+    let mut world = host_and_guest(&config(true), &["public"], TrustLevel::Untrusted);
+    let host = world.key(0);
+    let (peer, timeout, expires_in) = (host.into(), Duration::from_secs(10), Duration::from_secs(3600));
+    let (session, text) = (session("public"), "a note".to_owned());
+    let queued = world.done(1, Command::Queue { peer, session, text, timeout, expires_in });
+    assert_eq!(queued, rejected(&world, HELD), "it has arrived: there is nothing to try again");
+    assert_eq!(world.hosts[1].node.snapshot().outbox, []);
+    world.sleep(Duration::from_secs(3600));
+    assert_eq!(waiting(&world).len(), 1);
+    decide(&mut world, true).expect("approved");
+    assert_eq!(world.hosts[0].texts("public"), ["a note"]);
+}

@@ -33,7 +33,7 @@ impl Access {
     }
 
     /// The document's bytes. Writing to memory cannot fail, and none of the types refuses to be written.
-    fn to_json(&self, document: Document) -> Vec<u8> {
+    pub(super) fn to_json(&self, document: Document) -> Vec<u8> {
         match document {
             Document::Peers => serde_json::to_vec(&PeersOut { peers: &self.peers }),
             Document::Discovery => serde_json::to_vec(&self.book),

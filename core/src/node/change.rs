@@ -12,20 +12,15 @@ use zeroize::Zeroizing;
 
 use super::access::Access;
 use super::discover::book::Edit;
-use super::{
-    AfterWrite, CommandError, CommandId, Document, DocumentWrite, Node, Output, Reply, StartError, Stored, StreamId,
-    WriteFailed,
-};
+use super::{AfterWrite, CommandError, CommandId, Document, DocumentWrite, Node, Output, Reply, StreamId, WriteFailed};
 use crate::access::{Capability, SessionSet};
-use crate::config::Config;
-use crate::error::StateError;
 use crate::event::{Event, RejectReason};
-use crate::grant::{Grant, Grants};
+use crate::grant::Grant;
 use crate::identity::IdentityFile;
-use crate::invite::{InviteSummary, Invites};
+use crate::invite::InviteSummary;
 use crate::keys::{EncryptKey, Nonce, PublicKey};
 use crate::message::{Ack, Body};
-use crate::peer::{Opened, Peer, Peers, RotateOutcome, RotateRefused, Rotation};
+use crate::peer::{Opened, RotateOutcome, RotateRefused, Rotation};
 use crate::rotation::RotationStatement;
 use crate::time::{Instant, Now, WallTime};
 
@@ -372,9 +367,9 @@ impl Node {
                     return self.finish(command, Err(CommandError::Cancelled));
                 }
                 self.grant_created(&grant);
+                self.settle_request(&grant, now);
                 // A peer that had been turned away missed what was told to the others.
                 self.schedule_notices_for(grant.peer, now);
-                self.settle_request(&grant, now);
                 self.finish(command, Ok(Reply::Granted(grant)));
             }
             Then::Finish { command: Some(command), reply } => self.finish(command, reply),

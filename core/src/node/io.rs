@@ -6,8 +6,6 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use zeroize::Zeroizing;
-
 use super::{CommandError, Document, DocumentWrite, Question, SessionEntry, Waiting};
 use crate::access::{Capability, SessionName, SessionSet, TrustLevel};
 use crate::chain::Chain;

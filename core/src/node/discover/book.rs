@@ -219,6 +219,8 @@ impl Node {
                 }
                 self.grant_created(&grant);
                 self.accepted(&grant, now);
+                // A peer that had been turned away missed what was told to the others.
+                self.schedule_notices_for(grant.peer, now);
                 Some(Reply::Granted(grant))
             }
             Edit::Settle { grant } => {
