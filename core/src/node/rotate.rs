@@ -154,12 +154,14 @@ impl Node {
     /// After a restart: nobody knows any more which of the peers that were met after a rotation know us by the old key
     /// (from an invite that was claimed under it, say), so each is asked.
     pub(super) fn schedule_all_notices(&mut self, now: Now) {
-        let Some(oldest) = self.identity.retired.first().map(|retired| retired.identity.public_key()) else {
-            return;
-        };
-        let peers: Vec<PublicKey> = self.access.peers.iter().map(|peer| peer.key).collect();
+        let oldest = self.identity.retired.first().map(|retired| retired.identity.public_key());
+        let peers = self.access.peers.iter().filter(|peer| peer.revoked.is_none());
+        let peers: Vec<PublicKey> = peers.map(|peer| peer.key).collect();
         for peer in peers {
-            self.known_by(oldest, peer, now);
+            self.schedule_notices_for(peer, now);
+            if let Some(oldest) = oldest {
+                self.known_by(oldest, peer, now);
+            }
         }
     }
 
