@@ -88,13 +88,21 @@ fn flaw_13_grantees_that_never_spoke_are_told_and_those_away_when_they_are_back(
 
 #[test]
 fn flaw_13_a_peer_that_was_away_for_longer_than_the_grace_period_is_told_when_it_is_back() {
+    for before_the_restart in [Duration::ZERO, Duration::from_secs(3 * 24 * 3600)] {
+        told_after_the_grace(before_the_restart);
+    }
+}
+
+fn told_after_the_grace(before_the_restart: Duration) {
     let mut world = World::new(2);
     let (a, b) = (world.key(A), world.key(B));
     assert!(world.done(A, grant(b, &["main"], "inject")).is_ok());
     assert!(world.done(B, grant(a, &["main"], "inject")).is_ok());
     world.hosts[B].online = false;
     assert!(world.done(A, rotate(RotationReason::Compromise)).is_ok());
-    world.sleep(Duration::from_secs(3 * 24 * 3600));
+    world.sleep(before_the_restart);
+    // A process that stands still, if the grace is to end while nobody looks.
+    world.now.wall = world.now.wall + Duration::from_secs(3 * 24 * 3600);
     world.restart(A, Config::default());
     let untold = |world: &World| world.hosts[A].node.snapshot().grace.iter().map(|key| key.untold.len()).sum::<usize>();
     assert_eq!(untold(&world), 1, "it is shown who has yet to hear");

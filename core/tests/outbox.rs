@@ -186,6 +186,8 @@ fn a_crash_between_the_file_and_the_acknowledgement_is_no_second_delivery() {
 fn a_repetition_after_both_rotated_their_keys_is_still_one() {
     let mut world = granted();
     let a = world.key(A);
+    // Each knows the other, and so hears of its new key.
+    assert!(world.done(B, grant(a, &["main"], "inject")).is_ok());
     world.hosts[A].holds_writes = true;
     world.command(B, queue(a, "main", "once"));
     world.let_through(A);
@@ -204,6 +206,7 @@ fn a_repetition_after_both_rotated_their_keys_is_still_one() {
     world.restart(A, Config::default());
     world.sleep(Duration::from_secs(2 * 3600));
     assert_eq!((world.hosts[A].texts("main"), waiting(&world).len()), (vec!["once"], 0));
+    assert_eq!((count(&world, B, "p2p.outbox.delivered"), count(&world, B, "p2p.outbox.failed")), (1, 0));
 }
 
 #[test]

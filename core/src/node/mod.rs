@@ -207,9 +207,10 @@ impl Node {
             node.store_identity();
         }
         node.mend_rotations(now);
+        // Before keys are given up: of the last one the peers are still to be told that have not heard.
+        node.schedule_all_notices(now);
         node.retire_expired(now);
         node.listen();
-        node.schedule_all_notices(now);
         node.meet_again(now);
         Ok(node)
     }
