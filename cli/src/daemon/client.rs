@@ -29,12 +29,15 @@ impl Connection {
         }
     }
 
-    /// Has the daemon do a command.
+    /// Has the daemon do a command; `None` if it ended before it took it, as one that is being killed does.
     ///
     /// # Errors
     /// Why it was not done.
-    pub(super) async fn ask(self, words: Vec<String>, stdin: Option<String>) -> Result<Shown, Failure> {
-        self.ask_and_print(words, stdin, Output::new(false)).await
+    pub(super) async fn ask(mut self, request: &Request) -> Result<Option<Shown>, Failure> {
+        match self.exchange(request, Output::new(false)).await? {
+            Heard { taken: false, last: Err(FrameError::Broken) } => Ok(None),
+            heard => done(heard.last).map(Some),
+        }
     }
 
     /// Asks about the daemon itself; `None` if it ended without an answer.
@@ -42,7 +45,7 @@ impl Connection {
     /// # Errors
     /// What it answers is a failure, or cannot be read.
     pub(super) async fn ask_about_itself(mut self, words: Vec<String>) -> Result<Option<Shown>, Failure> {
-        match self.exchange(&Request { words, stdin: None }, Output::new(false)).await? {
+        match self.exchange(&Request { words, stdin: None }, Output::new(false)).await?.last {
             Err(FrameError::Broken) => Ok(None),
             answer => done(answer).map(Some),
         }
@@ -52,32 +55,36 @@ impl Connection {
     ///
     /// # Errors
     /// Why it was not done, or not to the end.
-    pub(super) async fn ask_and_print(
-        mut self,
-        words: Vec<String>,
-        stdin: Option<String>,
-        out: Output,
-    ) -> Result<Shown, Failure> {
-        done(self.exchange(&Request { words, stdin }, out).await?)
+    pub(super) async fn ask_and_print(mut self, words: Vec<String>, out: Output) -> Result<Shown, Failure> {
+        done(self.exchange(&Request { words, stdin: None }, out).await?.last)
     }
 
-    /// The last response; what comes before is printed.
-    async fn exchange(&mut self, request: &Request, out: Output) -> Result<Result<Response, FrameError>, Failure> {
+    /// Whether the request was taken, and the last response; what comes before is printed.
+    async fn exchange(&mut self, request: &Request, out: Output) -> Result<Heard, Failure> {
+        let mut taken = false;
         if let Err(error) = write(&mut self.0, request).await {
-            return Ok(Err(error.into()));
+            return Ok(Heard { taken, last: Err(error.into()) });
         }
         loop {
             match read(&mut self.0).await {
+                Ok(Response::Taken) => taken = true,
                 Ok(Response::Part(shown)) => out.show(&shown)?,
-                last => return Ok(last),
+                last => return Ok(Heard { taken, last }),
             }
         }
     }
 }
 
+/// What came of a request.
+struct Heard {
+    taken: bool,
+    last: Result<Response, FrameError>,
+}
+
 fn done(answer: Result<Response, FrameError>) -> Result<Shown, Failure> {
     match answer {
         Ok(Response::Done(shown) | Response::Part(shown)) => Ok(shown),
+        Ok(Response::Taken) => Ok(Shown::default()),
         Ok(Response::Failed(failure)) => Err(failure),
         Err(FrameError::OtherVersion(theirs)) => Err(Failure::new(
             Exit::VersionMismatch,
