@@ -211,7 +211,7 @@ fn meet_a_stranger(alice: &mut Alice, dave: &Home) {
 /// Bob's new key, somebody who has stolen the old one, and a new key of Alice's.
 fn rotate_keys(alice: &mut Alice, bob: &Home, thief: &Home) {
     fs::create_dir_all(thief.folder().join("p2p")).unwrap();
-    for name in ["identity.json", "access.json", "peers.json"] {
+    for name in ["identity.json", "peers.json"] {
         let [from, to] = [bob, thief].map(|home| home.folder().join("p2p").join(name));
         fs::copy(from, to).unwrap();
     }

@@ -71,7 +71,7 @@ const SETTINGS: &[(&str, &str, &str)] = &[
     ("gateway", r#"{"enabled":true,"session":"public","capabilities":["inject.limited"]}"#, r#"{"enabled":true}"#),
     ("gateway.enabled", "false", "perhaps"),
     ("gateway.session", "front-door", "*"),
-    ("gateway.capabilities", r#"["message"]"#, r#"["everything"]"#),
+    ("gateway.capabilities", r#"["message"]"#, "[]"),
     ("gateway.approval", "true", "perhaps"),
     ("sessions.main.command", r#"["cat"]"#, "[]"),
     ("sessions.main.timeout", "60s", "soon"),
