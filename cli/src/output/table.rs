@@ -133,10 +133,17 @@ fn shown_width(cell: &str) -> usize {
     strip_str(cell).to_string().width()
 }
 
-/// The beginning of a cell, as much as has room, in its style.
+/// The beginning of a cell, as much as has room, in its style. The short id behind a name stays whole.
 fn cut(cell: &str, width: usize) -> String {
     if shown_width(cell) <= width {
         return cell.to_owned();
+    }
+    if let Some((name, id)) = cell.rsplit_once(" (")
+        && let Some(digits) = id.strip_suffix(')')
+        && digits.len() == 8
+        && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
+    {
+        return format!("{} ({id}", cut(name, width.saturating_sub(" (01234567)".len())));
     }
     let (mut out, mut used, mut style) = (String::new(), 0, false);
     for char in cell.chars() {
@@ -210,6 +217,7 @@ mod tests {
         let wanted = "NAME            ID\na name withou…  123456789012\n你好你好你好…   1\n";
         assert_eq!(plain(&shown), wanted);
         assert!(shown.contains(&format!("{BOLD}a name withou…{BOLD:#}")), "{shown:?}");
+        assert_eq!(cut("bob of the long name (40d14f5f)", 20), "bob of t… (40d14f5f)");
         let narrow = plain(&laid_out(&table.render(), Some(5)));
         assert!(narrow.contains("123456789012"), "what is short stays whole: {narrow}");
     }
