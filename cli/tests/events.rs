@@ -235,9 +235,15 @@ fn leave_a_peer_behind(alice: &mut Alice, erin: &Home) {
         alice.home.p2p(&["rotate", "--reason", "scheduled"]).ok();
     }
     alice.wopr(&["daemon", "restart"]).ok();
-    let log = alice.wopr(&["p2p", "events", "--json"]).ok().stdout;
-    let missed = log.lines().find(|line| line.contains("\"p2p.identity.missed\"")).expect("Erin is reported");
-    let missed: Value = serde_json::from_str(missed).unwrap();
+    let began = Instant::now();
+    let missed = loop {
+        let log = alice.wopr(&["p2p", "events", "--json"]).ok().stdout;
+        if let Some(line) = log.lines().find(|line| line.contains("\"p2p.identity.missed\"")) {
+            break line.to_owned();
+        }
+        assert!(began.elapsed() < LIMIT, "Erin is not reported: {log}");
+    };
+    let missed: Value = serde_json::from_str(&missed).unwrap();
     assert_eq!(missed["peer"]["publicKey"], erin.public_key());
     alice.heard.insert("p2p.identity.missed".to_owned(), missed);
 }
