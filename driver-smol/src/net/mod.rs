@@ -8,6 +8,7 @@
 
 mod bootstrap;
 mod hyperswarm;
+mod near;
 mod offline;
 mod stream;
 mod tcp;
@@ -23,7 +24,7 @@ use std::time::Duration;
 pub use bootstrap::Bootstrap;
 pub use hyperswarm::{Hyperswarm, HyperswarmConfig};
 pub use offline::Offline;
-pub use stream::{MAX_MESSAGE, SendError, Stream, StreamReader, StreamWriter};
+pub use stream::{MAX_MESSAGE, Path, SendError, Stream, StreamReader, StreamWriter};
 pub use tcp::{Tcp, TcpConfig};
 
 /// Where nodes meet: 32 bytes, used as they are as the target in the DHT.

@@ -27,6 +27,7 @@ use super::nat::{Nat, sample};
 use super::punch::{Event, Puncher, Start};
 use super::rounds::{Relays, Rounds};
 use super::rpc::{Arrival, Call, Patience, RpcSocket, address};
+use super::way::Way;
 use super::{NAT_NODES, Shared};
 use crate::net::Stream;
 
@@ -207,19 +208,19 @@ impl Attempt {
     ) -> Result<Stream, ConnectError> {
         let Relayed { relay, own, server, .. } = met.relayed;
         let Some(server) = server else {
-            return Ok(self.open(&met, &self.socket, relay));
+            return Ok(self.open(&met, &self.socket, relay, Way::Straight));
         };
         let relays = Relays::of(&met.theirs, relay);
         if met.theirs.firewall == FIREWALL_OPEN {
             let public = met.theirs.addresses4.iter().filter_map(address).find(|a| is_public(*a.ip()));
-            return Ok(self.open(&met, &self.socket, public.unwrap_or(server)));
+            return Ok(self.open(&met, &self.socket, public.unwrap_or(server), Way::Straight));
         }
         let near = own.filter(|own| own.ip() == server.ip()).and_then(|_| self.near_address(&met.theirs.addresses4));
         let mut ping = std::pin::pin!(ping(self.socket.clone(), near));
         let mut pinging = near.is_some();
         let Some(relays) = relays else {
             return match (pinging, ping.await) {
-                (true, Some(near)) => Ok(self.open(&met, &self.socket, near)),
+                (true, Some(near)) => Ok(self.open(&met, &self.socket, near, Way::Straight)),
                 _ => Err(ConnectError::NoWay),
             };
         };
@@ -233,7 +234,7 @@ impl Attempt {
                 near = &mut ping, if pinging => {
                     pinging = false;
                     if let Some(near) = near {
-                        return Ok(self.open(&met, &self.socket, near));
+                        return Ok(self.open(&met, &self.socket, near, Way::Straight));
                     }
                 }
                 remote = &mut rounds, if talking => {
@@ -253,7 +254,8 @@ impl Attempt {
                 event = puncher.next() => match event {
                     Event::Probe(number, from) => {
                         let socket = puncher.socket(number).cloned().ok_or(ConnectError::Socket)?;
-                        return Ok(self.open(&met, &socket, from));
+                        let way = Way::Probed { nat: &puncher.nat(), theirs: &met.theirs.addresses4 };
+                        return Ok(self.open(&met, &socket, from, way));
                     }
                     Event::GaveUp => return Err(ConnectError::NoWay),
                     Event::Nat | Event::Request(..) => {}
@@ -269,8 +271,8 @@ impl Attempt {
         address(&match_address(&ours, theirs).or_else(|| theirs.first().cloned())?)
     }
 
-    fn open(&self, met: &Met, socket: &Arc<RpcSocket>, to: SocketAddrV4) -> Stream {
-        let wire = Wire::new(self.stream, socket.clone(), to);
+    fn open(&self, met: &Met, socket: &Arc<RpcSocket>, to: SocketAddrV4, way: Way<'_>) -> Stream {
+        let wire = Wire::new(self.stream, socket.clone(), to, way.path(&self.shared, to));
         carry(wire, met.stream, &met.keys, self.shared.closed.subscribe())
     }
 }

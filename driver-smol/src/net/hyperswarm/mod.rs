@@ -19,6 +19,7 @@ mod secret;
 mod server;
 mod session;
 mod udx;
+mod way;
 
 use std::collections::HashMap;
 use std::fmt;
