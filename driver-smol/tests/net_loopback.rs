@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use smol::Timer;
 use smol::future::FutureExt as _;
 use wopr_p2p_smol::net::{
-    Bootstrap, Dial, DialEnd, DialEvent, Hyperswarm, HyperswarmConfig, Incoming, NatKind, NetError, Network, SendError,
-    Stream, StreamReader, StreamWriter, Surroundings, Tcp, TcpConfig,
+    Answer, Bootstrap, Dial, DialEnd, DialEvent, Hyperswarm, HyperswarmConfig, Incoming, NatKind, NetError, Network,
+    SendError, Stream, StreamReader, StreamWriter, Tcp, TcpConfig,
 };
 
 const TOPIC: [u8; 32] = [7; 32];
@@ -32,7 +32,7 @@ async fn node(dht: &Bootstrap) -> Hyperswarm {
 }
 
 async fn node_of(bootstrap: &[String]) -> Hyperswarm {
-    let config = HyperswarmConfig { bootstrap: bootstrap.to_vec(), host: Ipv4Addr::LOCALHOST };
+    let config = HyperswarmConfig { bootstrap: bootstrap.to_vec(), host: Ipv4Addr::LOCALHOST, lan: false };
     Hyperswarm::open(config).await.unwrap()
 }
 
@@ -306,7 +306,9 @@ fn the_surroundings_say_how_others_see_us_or_that_nobody_does() {
         dht.close().await;
         let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
         let lonely = node_of(&[silent.local_addr().unwrap().to_string()]).await;
-        assert_eq!(in_time("look", lonely.surroundings()).await, Surroundings::default());
+        let seen = in_time("look", lonely.surroundings()).await;
+        assert_eq!((seen.nodes, seen.nat, seen.addresses, seen.round_trip), (0, NatKind::Unknown, Vec::new(), None));
+        assert_eq!(seen.entries[0].answer, Answer::Silence);
     });
 }
 

@@ -53,19 +53,28 @@ pub(super) enum ConnectError {
     Socket,
 }
 
-/// Opens a stream to the listener with this key; `hints` are nodes that may relay to it.
+/// Who takes the handshake to the listener.
+#[derive(Clone, Debug)]
+pub(super) enum Through {
+    /// Nodes of the DHT; some that it named itself.
+    Relays(Vec<SocketAddrV4>),
+    /// Nobody: it is on a network of ours, at this address.
+    Itself(SocketAddrV4),
+}
+
+/// Opens a stream to the listener with this key.
 pub(super) async fn connect(
     shared: Arc<Shared>,
     keys: KeyPair,
     remote: [u8; 32],
-    hints: Vec<SocketAddrV4>,
+    through: Through,
 ) -> Result<Stream, ConnectError> {
     let work = async {
         let (socket, arrived) = RpcSocket::bind(shared.host).await.map_err(|_| ConnectError::Socket)?;
         // Known by the time it is needed.
         let nat = sample(&socket, shared.dht.known(NAT_NODES));
         let attempt = Attempt { shared, socket, keys, ephemeral: generate_keypair(), remote, stream: rand::random() };
-        let met = attempt.shake_hands(hints).await?;
+        let met = attempt.shake_hands(through).await?;
         attempt.reach(met, arrived, nat).await
     };
     timeout(LIMIT, work).await.unwrap_or(Err(ConnectError::TimedOut))
@@ -102,13 +111,15 @@ struct Met {
 }
 
 impl Attempt {
-    async fn shake_hands(&self, hints: Vec<SocketAddrV4>) -> Result<Met, ConnectError> {
+    async fn shake_hands(&self, through: Through) -> Result<Met, ConnectError> {
         let (_, request) = self.start().ok_or(ConnectError::Refused)?;
         let message =
             HandshakeMessage { mode: MODE_FROM_CLIENT, noise: request, peer_address: None, relay_address: None };
         let value = encode_handshake_to_bytes(&message).map_err(|_| ConnectError::Refused)?;
         let call = Call::new(PEER_HANDSHAKE, hash(&self.remote)).with_value(value);
-        let mut relays = self.relays(hints);
+        // Whoever answers at an address near us may not send us to another one.
+        let only_itself = matches!(through, Through::Itself(_));
+        let mut relays = self.relays(through);
         let mut asked = Vec::new();
         let mut answers = JoinSet::new();
         let mut refused = false;
@@ -122,7 +133,9 @@ impl Attempt {
                     }
                 }
                 answer = answers.join_next(), if !answers.is_empty() => {
-                    if let Some(Ok(Some(relayed))) = answer {
+                    if let Some(Ok(Some(relayed))) = answer
+                        && (relayed.server.is_none() || !only_itself)
+                    {
                         match self.finish(relayed) {
                             Some(Ok(met)) => return Ok(met),
                             Some(Err(_)) => refused = true,
@@ -136,8 +149,16 @@ impl Attempt {
     }
 
     /// Nodes that may relay, the named ones first. The channel closes when there are no more.
-    fn relays(&self, hints: Vec<SocketAddrV4>) -> mpsc::Receiver<SocketAddrV4> {
+    fn relays(&self, through: Through) -> mpsc::Receiver<SocketAddrV4> {
         let (found, relays) = mpsc::channel(64);
+        let hints = match through {
+            Through::Relays(hints) => hints,
+            Through::Itself(address) => {
+                // There is room, and the receiver is right here.
+                found.try_send(address).ok();
+                return relays;
+            }
+        };
         let (dht, target) = (self.shared.dht.clone(), hash(&self.remote));
         tokio::spawn(async move {
             let any = !hints.is_empty();

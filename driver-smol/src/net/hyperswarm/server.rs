@@ -185,7 +185,13 @@ impl Server {
         // Numbers that cannot be guessed: whoever knows one could put packets into the stream.
         let (id, local_id) = (u64::from(rand::random::<u32>()), rand::random());
         let reply = exchange.send(&self.payload(&listener, id, local_id)).ok()?;
-        let door = Door { shared: self.shared.clone(), listener, keys: exchange.finalize().ok()?, remote_id, hosts: theirs.addresses4 };
+        let door = Door {
+            shared: self.shared.clone(),
+            listener,
+            keys: exchange.finalize().ok()?,
+            remote_id,
+            hosts: theirs.addresses4,
+        };
         let (questions, asked) = mpsc::channel(16);
         let main = &self.shared.dht.socket;
         let until = Instant::now() + KEEP_ANSWER;
