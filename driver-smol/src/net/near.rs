@@ -4,6 +4,9 @@ use std::net::Ipv4Addr;
 
 use if_addrs::{IfAddr, get_if_addrs};
 
+/// Bits of the largest network that counts as one: that of the loopback.
+const SMALLEST_PREFIX: u32 = 8;
+
 /// One of our IPv4 addresses, and the network it is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Network {
@@ -13,7 +16,8 @@ pub(super) struct Network {
 
 impl Network {
     fn has(&self, address: Ipv4Addr) -> bool {
-        address & self.mask == self.address & self.mask
+        // A tunnel may claim half of the internet: that is nothing near.
+        self.mask.to_bits().leading_ones() >= SMALLEST_PREFIX && address & self.mask == self.address & self.mask
     }
 }
 
@@ -54,6 +58,8 @@ mod tests {
         ] {
             assert_eq!(is_on(&[home], Ipv4Addr::from(address)), near, "{address:?}");
         }
+        let tunnel = Network { address: Ipv4Addr::new(10, 0, 0, 1), mask: Ipv4Addr::new(128, 0, 0, 0) };
+        assert!(!is_on(&[tunnel], Ipv4Addr::new(8, 8, 8, 8)), "a tunnel's half of the internet is not near");
         assert!(is_near(Ipv4Addr::LOCALHOST));
     }
 }
