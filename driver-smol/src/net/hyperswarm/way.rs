@@ -26,17 +26,23 @@ pub(super) enum Way<'a> {
 impl Way<'_> {
     /// The path of a stream to this address.
     pub(super) fn path(&self, shared: &Shared, to: SocketAddrV4) -> Path {
-        if is_near(*to.ip()) {
-            return Path::Lan;
-        }
+        let near = is_near(*to.ip());
         match self {
+            Self::Straight if near => Path::Lan,
             Self::Straight => Path::Direct,
             Self::Probed { nat, theirs } => {
+                let is_among = |own: &SocketAddrV4, addresses: &[Ipv4Peer]| {
+                    addresses.iter().filter_map(address).any(|address| address.ip() == own.ip())
+                };
                 let local = shared.local_addresses(to.port());
-                let is_own = |own: &SocketAddrV4| local.iter().filter_map(address).any(|local| local.ip() == own.ip());
-                let is_open = nat.addresses.iter().any(is_own);
-                let are_open = theirs.iter().filter_map(address).any(|own| own.ip() == to.ip());
-                if is_open || are_open { Path::Direct } else { Path::Punched }
+                let is_open = nat.addresses.iter().any(|seen| is_among(seen, &local));
+                // Otherwise a gateway is there, even if that is near.
+                let are_open = is_among(&to, theirs);
+                match (are_open && near, is_open || are_open) {
+                    (true, _) => Path::Lan,
+                    (false, true) => Path::Direct,
+                    (false, false) => Path::Punched,
+                }
             }
         }
     }
