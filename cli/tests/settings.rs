@@ -21,7 +21,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 const KEY: &str = "MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
 
 /// Every setting in the file: a value that it takes, and one that it does not.
-const SETTINGS: [(&str, &str, &str); 22] = [
+const SETTINGS: [(&str, &str, &str); 23] = [
     ("uiPort", "7335", "70000"),
     ("discoveryTrust", "semi-trusted", "full"),
     ("autoAccept", "true", "yes"),
