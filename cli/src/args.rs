@@ -134,6 +134,24 @@ pub(crate) enum NodeCommand {
         #[arg(long)]
         peer: Option<PeerRef>,
     },
+    /// Show how the network looks from here: what others see of us, who can reach this node, and what is in the way.
+    ///
+    /// The exit code is 1 if no node of the DHT can be reached.
+    Netcheck,
+    /// Connect to a peer a few times, to see how far away it is and which way its packets take.
+    ///
+    /// Each time a connection of its own is made. The time shown is that of our hello and the peer's answer, with their
+    /// signatures; nothing else is sent, and peers of every version answer it.
+    Ping {
+        /// The peer's name, short id or public key.
+        peer: PeerRef,
+        /// How often.
+        #[arg(long, short, value_name = "NUMBER", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=100))]
+        count: u32,
+        /// How long to try each time.
+        #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
+        timeout: Duration,
+    },
     /// Show the node's identity.
     Identity {
         /// Print the public key alone.

@@ -8,8 +8,10 @@ mod identity;
 mod invite;
 mod message;
 mod names;
+mod netcheck;
 mod outbox;
 mod peers;
+mod ping;
 mod rotate;
 mod status;
 
@@ -32,6 +34,8 @@ pub(crate) async fn execute(
     match command {
         NodeCommand::Status { peer: None } => out.render(&status::node(node).await?),
         NodeCommand::Status { peer: Some(peer) } => out.render(&status::peer(node, &peer).await?),
+        NodeCommand::Netcheck => out.render(&netcheck::netcheck(node).await),
+        NodeCommand::Ping { peer, count, timeout } => out.render(&ping::ping(node, peer, count, timeout).await?),
         NodeCommand::Identity { export: true } => out.render(&identity::export(node).await?),
         NodeCommand::Identity { export: false } => out.render(&identity::show(node).await?),
         NodeCommand::Invite { command } => match command {
@@ -69,9 +73,12 @@ impl NodeCommand {
     /// How far a node must reach to do this.
     pub(crate) const fn reach(&self) -> Reach {
         match self {
-            Self::Log(_) | Self::Inject(_) | Self::Rotate(_) | Self::Invite { command: Invite::Claim { .. } } => {
-                Reach::Others
-            }
+            Self::Log(_)
+            | Self::Inject(_)
+            | Self::Rotate(_)
+            | Self::Netcheck
+            | Self::Ping { .. }
+            | Self::Invite { command: Invite::Claim { .. } } => Reach::Others,
             Self::Discover(_) | Self::Connect(_) => Reach::Topics,
             _ => Reach::Nobody,
         }
@@ -114,6 +121,8 @@ impl NodeCommand {
             Self::Log(log) => format!("finding {} and leaving the message", log.to.peer),
             Self::Inject(inject) => format!("finding {} and waiting for the answer", inject.to.peer),
             Self::Invite { command: Invite::Claim { .. } } => "finding the issuer and claiming the invite".to_owned(),
+            Self::Netcheck => "looking at the network".to_owned(),
+            Self::Ping { peer, .. } => format!("finding {peer} and waiting for its answers"),
             Self::Rotate(_) => "making new keys and telling the peers".to_owned(),
             Self::Discover(_) => "meeting others on the topics".to_owned(),
             Self::Connect(connect) => format!("meeting {} and asking for access", connect.peer),
@@ -127,6 +136,7 @@ impl NodeCommand {
             Self::Log(_) => "connected, leaving the message",
             Self::Inject(_) => "connected, waiting for the answer",
             Self::Rotate(_) => "telling the peers",
+            Self::Ping { .. } => "connected, waiting for the answers",
             _ => "connected",
         }
     }

@@ -37,6 +37,8 @@ pub(crate) struct Config {
     pub(crate) bootstrap: Option<Vec<String>>,
     /// The address that sockets are bound to.
     pub(crate) bind: Option<Ipv4Addr>,
+    /// Whether nodes on our own networks find each other without the DHT.
+    pub(crate) lan: Option<bool>,
     /// The largest encrypted payload, in bytes.
     pub(crate) max_payload_size: Option<u32>,
     /// The longest grace period of a rotation, in hours.
@@ -124,6 +126,9 @@ impl Config {
                 return Err(wrong("WOPR_P2P_BOOTSTRAP", &value, "HOST:PORT, or several joined by commas"));
             }
             self.bootstrap = Some(nodes);
+        }
+        if let Some(value) = read("WOPR_P2P_LAN") {
+            self.lan = Some(value.parse().map_err(|_| wrong("WOPR_P2P_LAN", &value, "true or false"))?);
         }
         if let Some(value) = read("WOPR_P2P_MAX_PAYLOAD") {
             let accepted = "a number of bytes from 64 to 1048576";

@@ -97,7 +97,8 @@ async fn open_nodes(folder: &Path, dht: SocketAddrV4) -> Result<((Node, Node), O
     })?;
     let command = vec![program.to_string_lossy().into_owned(), "p2p".to_owned(), "demo-answer".to_owned()];
     let session = Session { command, timeout: Some(TIMEOUT), max_answer_bytes: None };
-    let settings = || Config { bootstrap: Some(vec![dht.to_string()]), bind: Some(*dht.ip()), ..Config::default() };
+    let (bootstrap, bind) = (Some(vec![dht.to_string()]), Some(*dht.ip()));
+    let settings = || Config { bootstrap: bootstrap.clone(), bind, lan: Some(false), ..Config::default() };
     let alice_settings = Config { sessions: BTreeMap::from([(OPEN.to_owned(), session)]), ..settings() };
     let alice = Node::open(&home(folder, "alice")?, &alice_settings, Reach::BothWays).await?;
     let bob = Node::open(&home(folder, "bob")?, &settings(), Reach::Others).await?;

@@ -30,13 +30,15 @@ fn main() -> ExitCode {
         Err(error) => (Output::new(std::env::args_os().any(|word| word == "--json")), not_a_command(&error)),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(None) => ExitCode::SUCCESS,
+        Ok(Some(exit)) => exit.into(),
         // Where nothing can be written, the exit code is all that is left to say it with.
         Err(failure) => out.show_failure(&failure).map_or(Exit::Invalid, |()| failure.exit).into(),
     }
 }
 
-async fn run(cli: Cli) -> Result<(), Failure> {
+/// Does it; the exit code is that of a result that says that something is not as it should be.
+async fn run(cli: Cli) -> Result<Option<Exit>, Failure> {
     let out = Output::new(cli.json);
     let home = || {
         let home = cli.home.as_ref().map_or_else(Home::from_env, Home::at);
@@ -46,7 +48,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
     let words = || std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     let shown = match cli.area {
         Area::Daemon { command } => match command {
-            Daemon::Run { detached } => return daemon::run(&home()?, out, detached).await,
+            Daemon::Run { detached } => return daemon::run(&home()?, out, detached).await.map(well),
             Daemon::Start => daemon::start(&home()?, out).await?,
             Daemon::Stop => daemon::stop(&home()?, out).await?,
             Daemon::Restart => daemon::restart(&home()?, out).await?,
@@ -56,24 +58,31 @@ async fn run(cli: Cli) -> Result<(), Failure> {
             P2p::Node(command) => daemon::perform(&home()?, command, words(), out).await?,
             P2p::Events { follow: true } => daemon::follow(&home()?, words(), out).await?,
             P2p::Events { follow: false } => local::events(&home()?, out)?,
-            P2p::Dht { listen } => return dht::run(listen, Config::load(home()?.folder())?, out).await,
-            P2p::Demo => return demo::run(out).await,
-            P2p::DemoAnswer => return demo::answer::run(out),
+            P2p::Dht { listen } => return dht::run(listen, Config::load(home()?.folder())?, out).await.map(well),
+            P2p::Demo => return demo::run(out).await.map(well),
+            P2p::DemoAnswer => return demo::answer::run(out).map(well),
         },
         Area::Config { command } => local::config(&home()?, command, out)?,
         Area::Sessions { command } => local::sessions(&home()?, command, out)?,
         Area::Logs(logs) => local::logs(&home()?, &logs, out)?,
         Area::Plugin { command } => local::plugin(&home()?, command, out).await?,
-        Area::Completions { shell } => return local::completions(shell),
+        Area::Completions { shell } => return local::completions(shell).map(well),
         Area::Man { dir } => local::manual(dir.as_deref(), out)?,
     };
-    Ok(out.show(&shown)?)
+    out.show(&shown)?;
+    Ok(shown.exit)
+}
+
+/// What is done is done well.
+fn well((): ()) -> Option<Exit> {
+    None
 }
 
 /// What was typed is no command: help and version were asked for, or it is wrong.
-fn not_a_command(error: &clap::Error) -> Result<(), Failure> {
+fn not_a_command(error: &clap::Error) -> Result<Option<Exit>, Failure> {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        return Ok(error.print()?);
+        error.print()?;
+        return Ok(None);
     }
     let said = error.render().to_string();
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {

@@ -1,19 +1,22 @@
 //! The one place that knows the driver: opens the node of a home with its owner's settings, and closes it in order.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use smol::channel::Receiver;
 use wopr_p2p_core::keys::PublicKey;
 use wopr_p2p_core::node::Snapshot;
+use wopr_p2p_core::peer::PeerRef;
 use wopr_p2p_core::rate::Standing;
 use wopr_p2p_core::time::WallTime;
 use wopr_p2p_core::{Command, CommandError, Reply};
 use wopr_p2p_smol::clock::Clock;
-use wopr_p2p_smol::driver::{Driver, Options};
+use wopr_p2p_smol::driver::{Driver, Options, Pong};
 use wopr_p2p_smol::event_log::Happened;
 use wopr_p2p_smol::handler::{Handler, Handlers};
 use wopr_p2p_smol::home::{Home, HomeError};
-use wopr_p2p_smol::net::{Hyperswarm, HyperswarmConfig, NetError, Network, Offline, Surroundings};
+use wopr_p2p_smol::net::{Hyperswarm, HyperswarmConfig, NetError, Network, Offline, Path, Surroundings};
 use wopr_p2p_smol::session_file::SessionReader;
 
 use crate::config::{Config, EVERY_SESSION, Session};
@@ -137,6 +140,33 @@ impl Node {
         if self.is_daemon() { Some(self.driver.surroundings().await) } else { None }
     }
 
+    /// How the network looks from here.
+    pub(crate) async fn look_around(&self) -> Surroundings {
+        self.driver.surroundings().await
+    }
+
+    /// How far away a peer is.
+    ///
+    /// # Errors
+    /// It cannot be reached, or refuses us.
+    pub(crate) async fn ping(&self, peer: PeerRef, timeout: Duration) -> Result<Pong, CommandError> {
+        self.driver.ping(peer, timeout).await
+    }
+
+    /// The ways to the peers that we are connected to.
+    ///
+    /// # Errors
+    /// The node has stopped.
+    pub(crate) async fn paths(&self) -> Result<BTreeMap<PublicKey, BTreeSet<Path>>, Failure> {
+        let (paths, snapshot) = (self.driver.paths().await, self.snapshot().await?);
+        let mut of_peers = BTreeMap::<_, BTreeSet<_>>::new();
+        for stream in snapshot.streams {
+            let of_peer = of_peers.entry(stream.peer).or_default();
+            of_peer.extend(paths.get(&stream.stream));
+        }
+        Ok(of_peers)
+    }
+
     /// Whether it stays, and others can find it.
     pub(crate) fn is_daemon(&self) -> bool {
         self.reach == Reach::BothWays
@@ -168,6 +198,7 @@ async fn network(config: &Config, reach: Reach) -> Result<Arc<dyn Network>, Fail
     if let Some(bind) = config.bind {
         hyperswarm.host = bind;
     }
+    hyperswarm.lan = config.lan.unwrap_or(hyperswarm.lan);
     match Hyperswarm::open(hyperswarm).await {
         Ok(network) => Ok(Arc::new(network)),
         Err(error) => {

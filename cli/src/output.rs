@@ -19,7 +19,7 @@ pub(crate) use self::progress::Waiting;
 use self::table::laid_out;
 pub(crate) use self::table::{Cell, Fields, Table};
 use crate::duration::show_duration;
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 
 /// Headings and labels.
 pub(crate) const BOLD: Style = Style::new().bold();
@@ -44,6 +44,11 @@ pub(crate) trait View {
     fn note(&self) -> String {
         String::new()
     }
+
+    /// The exit code with which the program ends all the same, if not everything is as it should be.
+    fn exit(&self) -> Option<Exit> {
+        None
+    }
 }
 
 /// A result, ready to be printed.
@@ -53,6 +58,9 @@ pub(crate) struct Shown {
     pub(crate) out: String,
     /// For stderr.
     pub(crate) note: String,
+    /// The exit code, if the result is that something is not as it should be.
+    #[serde(default)]
+    pub(crate) exit: Option<Exit>,
 }
 
 /// How to print.
@@ -78,9 +86,9 @@ impl Output {
     /// The value cannot be written as JSON.
     pub(crate) fn render(self, view: &impl View) -> Result<Shown, Failure> {
         if self.json {
-            Ok(Shown { out: json_line(&view.json())?, note: String::new() })
+            Ok(Shown { out: json_line(&view.json())?, note: String::new(), exit: view.exit() })
         } else {
-            Ok(Shown { out: view.text(), note: view.note() })
+            Ok(Shown { out: view.text(), note: view.note(), exit: view.exit() })
         }
     }
 
@@ -104,7 +112,7 @@ impl Output {
     /// A line of JSON that is written already, as it will be printed; or the text.
     pub(crate) fn rendered_line(self, json: &str, text: impl FnOnce() -> String) -> Shown {
         let out = if self.json { printable::escaped(json) + "\n" } else { text() };
-        Shown { out, note: String::new() }
+        Shown { out, ..Shown::default() }
     }
 
     /// Says why the command failed: on stderr for people, on stdout as `{"error":…}` with `--json`.
@@ -166,7 +174,6 @@ fn print(text: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exit::Exit;
 
     #[test]
     fn an_error_has_its_documented_json_shape() {

@@ -67,6 +67,7 @@ const SETTINGS: &[(&str, &str, &str)] = &[
     ("limits.handshakeTimeout", "5s", "0s"),
     ("ephemeralTtl", "30m", "soon"),
     ("bind", "127.0.0.1", "eth0"),
+    ("lan", "false", "perhaps"),
     ("bootstrap", r#"["127.0.0.1:49737"]"#, r#"["nowhere"]"#),
     ("gateway", r#"{"enabled":true,"session":"public","capabilities":["inject.limited"]}"#, r#"{"enabled":true}"#),
     ("gateway.enabled", "false", "perhaps"),
@@ -79,7 +80,8 @@ const SETTINGS: &[(&str, &str, &str)] = &[
 ];
 
 /// Every variable, its setting, a value that it takes, and one that it does not.
-const VARIABLES: [(&str, &str, &str, &str); 5] = [
+const VARIABLES: [(&str, &str, &str, &str); 6] = [
+    ("WOPR_P2P_LAN", "lan", "true", "yes"),
     ("WOPR_P2P_AUTO_ACCEPT", "autoAccept", "true", "yes"),
     ("WOPR_P2P_DISCOVERY_TRUST", "discoveryTrust", "semi-trusted", "full"),
     ("WOPR_P2P_MAX_PAYLOAD", "maxPayloadSize", "2000", "2000000"),
@@ -93,7 +95,7 @@ fn config(home: &Home, args: &[&str]) -> Outcome {
 
 fn with_variables(home: &Home, variables: &[(&str, &str)], args: &[&str]) -> Outcome {
     let mut command = home.command();
-    command.env_remove("WOPR_P2P_BOOTSTRAP").args(args).envs(variables.iter().copied());
+    command.env_remove("WOPR_P2P_BOOTSTRAP").env_remove("WOPR_P2P_LAN").args(args).envs(variables.iter().copied());
     run(command, "", LIMIT)
 }
 

@@ -8,7 +8,9 @@ mod world;
 use std::time::Duration;
 
 use original::{Channel, Original};
-use wopr_p2p_core::{CommandError, Config, Event, Input, Reply};
+use wopr_p2p_core::keys::PublicKey;
+use wopr_p2p_core::peer::PeerRef;
+use wopr_p2p_core::{Command, CommandError, Config, Event, Input, Reply};
 use world::{World, grant, inject, log};
 
 const A: usize = 0;
@@ -149,4 +151,49 @@ fn a_listener_that_asks_something_of_its_dialler_is_not_heard() {
     channel.send(&mut world, &line);
     assert!(world.hosts[A].sessions.is_empty());
     assert!(matches!(world.hosts[A].finished.remove(&id), Some(Err(_))));
+}
+
+fn ping(peer: PublicKey) -> Command {
+    Command::Ping { peer: PeerRef::Key(peer), timeout: Duration::from_secs(10) }
+}
+
+#[test]
+fn a_ping_is_a_handshake_and_peers_of_every_version_answer_it() {
+    for version in [1, 2] {
+        let peer = Original::made(40);
+        let mut world = World::new(1);
+        world.listen_raw(peer.key().topic(), 7);
+        let id = world.command(A, ping(peer.key()));
+        let stream = world.dialled_raw(A)[0];
+        world.sleep(Duration::from_millis(30));
+        let channel = Channel::welcome(&mut world, A, stream, &peer, version);
+        assert!(channel.received(&mut world).is_empty(), "the hello was all");
+        match world.hosts[A].finished.remove(&id) {
+            Some(Ok(Reply::Pong { round_trip, .. })) => assert_eq!(round_trip, Duration::from_millis(30)),
+            other => panic!("no pong: {other:?}"),
+        }
+        assert!(world.is_closed(A, stream), "it was opened for the ping alone");
+    }
+}
+
+#[test]
+fn a_ping_connects_anew_and_leaves_what_is_open_as_it_is() {
+    let mut world = granted();
+    let a = world.key(A);
+    assert_eq!(world.done(B, log(a, "main", "before")), Ok(Reply::Logged));
+    assert!(matches!(world.done(B, ping(a)), Ok(Reply::Pong { .. })));
+    assert!(matches!(world.done(B, ping(a)), Ok(Reply::Pong { .. })));
+    assert_eq!(world.done(B, log(a, "main", "after")), Ok(Reply::Logged));
+    let connected = |event: &&Event| matches!(event, Event::PeerConnected { dialled: true, .. });
+    assert_eq!(world.hosts[B].events.iter().filter(connected).count(), 3, "one for both messages, one for each ping");
+}
+
+#[test]
+fn a_ping_that_nobody_answers_ends_with_its_time() {
+    let mut world = granted();
+    let a = world.key(A);
+    world.hosts[A].online = false;
+    let id = world.command(B, ping(a));
+    world.sleep(Duration::from_secs(11));
+    assert_eq!(world.hosts[B].finished.remove(&id), Some(Err(CommandError::PeerOffline(a))));
 }

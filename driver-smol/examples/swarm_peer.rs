@@ -47,7 +47,7 @@ fn hex(text: &str) -> Result<[u8; 32], Box<dyn Error>> {
 }
 
 async fn open(host: Ipv4Addr, bootstrap: &[String]) -> Result<Hyperswarm, Box<dyn Error>> {
-    Ok(Hyperswarm::open(HyperswarmConfig { bootstrap: bootstrap.to_vec(), host }).await?)
+    Ok(Hyperswarm::open(HyperswarmConfig { bootstrap: bootstrap.to_vec(), host, lan: false }).await?)
 }
 
 async fn listen(topic: [u8; 32], host: Ipv4Addr, bootstrap: &[String]) -> Result<(), Box<dyn Error>> {

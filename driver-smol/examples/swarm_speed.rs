@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (bytes, message): (usize, usize) = (bytes.parse()?, message.parse()?);
     let host: Ipv4Addr = host.parse()?;
     smol::block_on(async {
-        let network = Hyperswarm::open(HyperswarmConfig { bootstrap: bootstrap.to_vec(), host }).await?;
+        let network = Hyperswarm::open(HyperswarmConfig { bootstrap: bootstrap.to_vec(), host, lan: false }).await?;
         if role == "listen" {
             listen(&network, topic, bytes).await
         } else {

@@ -5,20 +5,23 @@
 
 mod running;
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use smol::Task;
 use smol::channel::{Receiver, Sender, bounded};
 use wopr_p2p_core::access::SessionName;
 use wopr_p2p_core::keys::PublicKey;
 use wopr_p2p_core::node::Snapshot;
+use wopr_p2p_core::peer::PeerRef;
 use wopr_p2p_core::rate::Standing;
 use wopr_p2p_core::time::Now;
 use wopr_p2p_core::{
-    AskId, Command, CommandError, Config, Document, Input, Node, Reply, StartError, Stored, StreamOrigin,
+    AskId, Command, CommandError, Config, Document, Input, Node, Reply, StartError, Stored, StreamId, StreamOrigin,
 };
 
 use self::running::Running;
@@ -28,7 +31,7 @@ use crate::event_log::{EventLog, EventReader, Follow, Happened, Query};
 use crate::file::FileError;
 use crate::handler::{HandlerError, Handlers};
 use crate::home::HomeLock;
-use crate::net::{self, Network, Stream};
+use crate::net::{self, Network, Path, Stream};
 use crate::session_file::SessionWriter;
 use crate::store::Store;
 
@@ -109,6 +112,17 @@ pub struct Driver {
     log: EventReader,
 }
 
+/// A peer answered: how far away it is, and which way its packets take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pong {
+    /// Until a stream was open.
+    pub found: Duration,
+    /// From our hello to the peer's answer, each with its signature.
+    pub round_trip: Duration,
+    /// The way.
+    pub path: Path,
+}
+
 /// Something that looks at the node.
 type Look = Box<dyn FnOnce(&Node, Now) + Send>;
 
@@ -119,6 +133,8 @@ enum Wake {
     Answered { id: AskId, result: Result<String, Report> },
     Opened { stream: Stream, origin: StreamOrigin },
     Run { command: Command, result: Sender<Result<Reply, CommandError>> },
+    Ping { peer: PeerRef, timeout: Duration, result: Sender<Result<Pong, CommandError>> },
+    Paths(Sender<BTreeMap<StreamId, Path>>),
     Look(Look),
     Subscribe { to: Sender<Happened>, ready: Sender<()> },
     Listened(Result<(), net::NetError>),
@@ -173,6 +189,23 @@ impl Driver {
         let (result, outcome) = bounded(1);
         self.wake(Wake::Run { command, result }).await;
         outcome.recv().await.unwrap_or(Err(CommandError::Cancelled))
+    }
+
+    /// Connects to a peer anew, and tells how long that took.
+    ///
+    /// # Errors
+    /// It cannot be reached, or refuses us.
+    pub async fn ping(&self, peer: PeerRef, timeout: Duration) -> Result<Pong, CommandError> {
+        let (result, outcome) = bounded(1);
+        self.wake(Wake::Ping { peer, timeout, result }).await;
+        outcome.recv().await.unwrap_or(Err(CommandError::Cancelled))
+    }
+
+    /// The ways of the open streams; none if the node has stopped.
+    pub async fn paths(&self) -> BTreeMap<StreamId, Path> {
+        let (sender, paths) = bounded(1);
+        self.wake(Wake::Paths(sender)).await;
+        paths.recv().await.unwrap_or_default()
     }
 
     /// Everything the owner can look at; `None` if the node has stopped.

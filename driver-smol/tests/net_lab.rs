@@ -3,8 +3,12 @@
 //! Needs root, iproute2, nftables, node and npm; says clearly when it skips, and never skips in CI. The reference is
 //! pinned in `tests/npm/package-lock.json`. `cargo test --test net_lab -- --nocapture` shows the times.
 
-#[path = "support/netlab.rs"]
-mod netlab;
+#[path = "../../cli/tests/support/lab.rs"]
+#[allow(dead_code)]
+mod lab;
+#[path = "../../cli/tests/support/place.rs"]
+#[allow(dead_code)]
+mod place;
 #[path = "../examples/swarm_peer.rs"]
 #[allow(dead_code)]
 mod swarm_peer;
@@ -17,13 +21,15 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
-use netlab::{Lab, Ports};
+use lab::{Lab, Plan, Ports};
 
 /// Without a random NAT nothing waits for a retransmission, and the shortest of those timers is a second.
 const SOON: f64 = 900.0;
 /// What a program may take to say something.
 const LIMIT: Duration = Duration::from_secs(40);
-const BOOT: &str = "10.96.0.1:49737";
+const DHT_PORT: u16 = 49737;
+/// The first node of the DHT, in the lab's usual plan.
+const BOOT: &str = "10.98.0.1:49737";
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -83,13 +89,13 @@ fn peer_process() {
 
 fn ours(lab: &Lab, host: &str, arguments: &str) -> Program {
     let this = std::env::current_exe().unwrap();
-    let mut command = lab.command(host, this.to_str().unwrap());
+    let mut command = lab.host(host).place().command(this);
     command.args(["--exact", "--nocapture", "peer_process"]).env("WOPR_NET_PEER", arguments);
     Program::start(command)
 }
 
 fn npm(lab: &Lab, host: &str, script: &str, arguments: &str) -> Program {
-    let mut command = lab.command(host, "node");
+    let mut command = lab.host(host).place().command("node");
     command.arg(reference().join(script)).args(arguments.split(' '));
     Program::start(command)
 }
@@ -116,7 +122,7 @@ fn dht(lab: &Lab, kind: Kind, nodes: usize) -> Vec<Program> {
     let hosts = ["boot", "n2", "n3", "n4", "n5", "n6"];
     let start = |(i, host): (usize, &&str)| {
         let bootstrap = if i == 0 { String::new() } else { format!(" {BOOT}") };
-        let arguments = format!("10.96.0.{} 49737{bootstrap}", i + 1);
+        let arguments = format!("{} {DHT_PORT}{bootstrap}", lab.host(host).address);
         let node = match kind {
             Kind::Ours => ours(lab, host, &format!("dht {arguments}")),
             Kind::Npm => npm(lab, host, "dht.js", &arguments),
@@ -158,7 +164,7 @@ const PLACEMENTS: [(&str, &str, &str); 5] = [
 
 #[test]
 fn ours_and_the_reference_reach_each_other_in_every_placement() {
-    let Some(lab) = Lab::build(Ports::Preserved, Ports::Preserved) else { return };
+    let Some(lab) = Lab::build(Plan::default()) else { return };
     if !install_reference() {
         return;
     }
@@ -192,7 +198,7 @@ fn ours_and_the_reference_reach_each_other_in_every_placement() {
 
 #[test]
 fn a_line_that_loses_every_tenth_packet_is_no_obstacle() {
-    let Some(lab) = Lab::build(Ports::Preserved, Ports::Preserved) else { return };
+    let Some(lab) = Lab::build(Plan::default()) else { return };
     let _dht = dht(&lab, Kind::Ours, 6);
     lab.lose("nata", 10);
     lab.lose("natb", 10);
@@ -205,7 +211,7 @@ fn a_line_that_loses_every_tenth_packet_is_no_obstacle() {
 
 #[test]
 fn a_single_node_of_our_own_is_dht_enough_for_two_nats() {
-    let Some(lab) = Lab::build(Ports::Preserved, Ports::Preserved) else { return };
+    let Some(lab) = Lab::build(Plan::default()) else { return };
     let _dht = dht(&lab, Kind::Ours, 1);
     for (number, (place, at, from)) in PLACEMENTS.into_iter().enumerate() {
         let took = first_byte(&lab, (Kind::Ours, at), (Kind::Ours, from), 100 + number as u32).unwrap();
@@ -216,7 +222,7 @@ fn a_single_node_of_our_own_is_dht_enough_for_two_nats() {
 
 #[test]
 fn a_random_nat_on_one_side_is_seen_and_is_no_obstacle() {
-    let Some(lab) = Lab::build(Ports::Random, Ports::Preserved) else { return };
+    let Some(lab) = Lab::build(Plan { nat_a: Ports::Random, ..Plan::default() }) else { return };
     let _dht = dht(&lab, Kind::Ours, 6);
     for (host, nat) in [("h1", "nat: Open"), ("a", "nat: Random"), ("b", "nat: Consistent")] {
         let said = ours(&lab, host, &format!("check 0.0.0.0 {BOOT}")).says("nat: ").unwrap();

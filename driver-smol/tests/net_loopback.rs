@@ -1,13 +1,18 @@
 //! Two networks on a private DHT on loopback: no root, no other machine, nothing reachable outside.
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use peeroxide_dht::hyperdht_messages::{HyperPeer, LookupRawReply, encode_lookup_raw_reply_to_bytes};
+use peeroxide_dht::messages::{Ipv4Peer, Message, Response, decode_message, encode_response_to_bytes};
+use peeroxide_dht::peer::peer_id;
 use smol::Timer;
 use smol::future::FutureExt as _;
 use wopr_p2p_smol::net::{
-    Bootstrap, Dial, DialEnd, DialEvent, Hyperswarm, HyperswarmConfig, Incoming, NatKind, NetError, Network, SendError,
-    Stream, StreamReader, StreamWriter, Surroundings, Tcp, TcpConfig,
+    Answer, Bootstrap, Dial, DialEnd, DialEvent, Hyperswarm, HyperswarmConfig, Incoming, NatKind, NetError, Network,
+    Path, SendError, Stream, StreamReader, StreamWriter, Tcp, TcpConfig,
 };
 
 const TOPIC: [u8; 32] = [7; 32];
@@ -32,7 +37,13 @@ async fn node(dht: &Bootstrap) -> Hyperswarm {
 }
 
 async fn node_of(bootstrap: &[String]) -> Hyperswarm {
-    let config = HyperswarmConfig { bootstrap: bootstrap.to_vec(), host: Ipv4Addr::LOCALHOST };
+    let config = HyperswarmConfig { bootstrap: bootstrap.to_vec(), host: Ipv4Addr::LOCALHOST, lan: false };
+    Hyperswarm::open(config).await.unwrap()
+}
+
+/// A node that also takes part in multicast DNS, on loopback alone.
+async fn lan_node(bootstrap: SocketAddr) -> Hyperswarm {
+    let config = HyperswarmConfig { bootstrap: vec![bootstrap.to_string()], host: Ipv4Addr::LOCALHOST, lan: true };
     Hyperswarm::open(config).await.unwrap()
 }
 
@@ -306,8 +317,113 @@ fn the_surroundings_say_how_others_see_us_or_that_nobody_does() {
         dht.close().await;
         let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
         let lonely = node_of(&[silent.local_addr().unwrap().to_string()]).await;
-        assert_eq!(in_time("look", lonely.surroundings()).await, Surroundings::default());
+        let seen = in_time("look", lonely.surroundings()).await;
+        assert_eq!((seen.nodes, seen.nat, seen.addresses, seen.round_trip), (0, NatKind::Unknown, Vec::new(), None));
+        assert_eq!(seen.entries[0].answer, Answer::Silence);
     });
+}
+
+#[test]
+fn listeners_on_this_machine_are_found_without_a_dht() {
+    smol::block_on(async {
+        let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let nowhere = silent.local_addr().unwrap();
+        let (server, client) = (lan_node(nowhere).await, lan_node(nowhere).await);
+        // It says that the DHT is not there; who is near can dial all the same.
+        assert!(matches!(in_time("listen", server.listen(TOPIC)).await, Err(NetError::Unreachable)));
+        let mut dial = client.dial(TOPIC);
+        let theirs = opened(&mut dial).await;
+        let ours = accepted(&server).await;
+        assert_eq!((ours.topics.as_slice(), ours.stream.path(), theirs.path()), (&[TOPIC][..], Path::Lan, Path::Lan));
+        exchange(ours.stream, theirs).await;
+        assert_eq!(ended(&mut dial).await, DialEnd::Exhausted, "somebody was found: the network is not down");
+        assert_eq!(ended(&mut client.dial(OTHER)).await, DialEnd::NetworkDown, "nobody listens there");
+        in_time("unlisten", server.unlisten(TOPIC)).await;
+        assert_eq!(ended(&mut client.dial(TOPIC)).await, DialEnd::NetworkDown, "nobody listens any more");
+    });
+}
+
+#[test]
+fn a_listener_that_is_found_in_both_ways_is_reached_once() {
+    smol::block_on(async {
+        let dht = private_dht().await;
+        let (server, client) = (lan_node(dht.address().into()).await, lan_node(dht.address().into()).await);
+        in_time("listen", server.listen(TOPIC)).await.unwrap();
+        let mut dial = client.dial(TOPIC);
+        let stream = opened(&mut dial).await;
+        assert_eq!(stream.path(), Path::Lan);
+        assert_eq!(ended(&mut dial).await, DialEnd::Exhausted);
+    });
+}
+
+#[test]
+fn nodes_of_the_dht_that_lie_or_talk_nonsense_do_not_keep_peers_apart() {
+    smol::block_on(async {
+        let dht = private_dht().await;
+        let liars: Vec<_> = (0..4).map(Liar::start).collect();
+        let entries: Vec<_> =
+            [dht.address().to_string()].into_iter().chain(liars.iter().map(|liar| liar.address.to_string())).collect();
+        let (server, client) = (node_of(&entries).await, node_of(&entries).await);
+        let (ours, theirs) = pair(&server, &client).await;
+        exchange(ours, theirs).await;
+        assert!(liars.iter().all(|liar| liar.asked.load(Ordering::Relaxed) > 0), "each of them was asked");
+    });
+}
+
+/// A node that answers every question, and never with the truth.
+struct Liar {
+    address: SocketAddr,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Liar {
+    fn start(kind: usize) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (address, asked) = (socket.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
+        let counted = asked.clone();
+        // Ends with the process.
+        std::thread::spawn(move || {
+            let mut buffer = [0; 2048];
+            while let Ok((length, from)) = socket.recv_from(&mut buffer) {
+                counted.fetch_add(1, Ordering::Relaxed);
+                if let Some(lie) = lie(kind, &buffer[..length], address, from) {
+                    drop(socket.send_to(&lie, from));
+                }
+            }
+        });
+        Self { address, asked }
+    }
+}
+
+fn lie(kind: usize, question: &[u8], own: SocketAddr, from: SocketAddr) -> Option<Vec<u8>> {
+    let Ok(Message::Request(request)) = decode_message(question) else { return None };
+    let at = |host: String, port| Ipv4Peer { host, port };
+    let mut response = Response {
+        tid: request.tid,
+        to: at("192.0.2.1".to_owned(), 1),
+        id: Some([7; 32]),
+        token: Some([9; 32]),
+        closer_nodes: Vec::new(),
+        error: 0,
+        value: None,
+    };
+    match kind {
+        // Its right place in the DHT, and listeners that do not exist, through itself.
+        0 => {
+            response.id = Some(peer_id("127.0.0.1", own.port()));
+            response.to = at(from.ip().to_string(), from.port());
+            let relay = at("127.0.0.1".to_owned(), own.port());
+            let peers = (0..20).map(|i| HyperPeer { public_key: [i; 32], relay_addresses: vec![relay.clone()] });
+            response.value = encode_lookup_raw_reply_to_bytes(&LookupRawReply { peers: peers.collect(), bump: 0 }).ok();
+        }
+        // Ever more nodes, all of them nowhere.
+        1 => response.closer_nodes = (1..=40).map(|i| at(format!("127.9.{i}.{}", request.tid % 250 + 1), 9)).collect(),
+        // A value that claims billions of listeners.
+        2 => response.value = Some(vec![0xff; 64]),
+        // The beginning of an answer, and then anything.
+        _ => return Some([&[0x13, 0xff], &request.tid.to_le_bytes()[..], &question[4..]].concat()),
+    }
+    encode_response_to_bytes(&response).ok()
 }
 
 #[test]

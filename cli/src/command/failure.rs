@@ -181,7 +181,8 @@ fn alone(error: &CommandError) -> (String, &'static str) {
         CommandError::NetworkDown => {
             return (
                 "the network cannot be reached: no node of the DHT answered".to_owned(),
-                "check the connection, and the bootstrap nodes (WOPR_P2P_BOOTSTRAP, or \"bootstrap\" in config.json)",
+                "check the connection, and the bootstrap nodes (WOPR_P2P_BOOTSTRAP, or \"bootstrap\" in config.json); \
+                 `wopr p2p netcheck` says what is in the way",
             );
         }
         CommandError::PayloadTooLarge { size, limit } => {

@@ -1,14 +1,16 @@
 //! `peers`, `name`, `find`: whom the node knows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wopr_p2p_core::keys::PublicKey;
 use wopr_p2p_core::node::Snapshot;
 use wopr_p2p_core::peer::{Peer, PeerRef, Peers};
 use wopr_p2p_core::{Command, CommandError, Reply};
+use wopr_p2p_smol::net::Path;
 
 use super::Names;
 use super::failure::{About, done, explain, unexpected};
+use super::status::{paths_json, words};
 use crate::exit::Failure;
 use crate::node::Node;
 use crate::output::{BOLD, Cell, DIM, Fields, GOOD, Json, Object, Table, View, WARN, relative};
@@ -16,7 +18,7 @@ use crate::output::{BOLD, Cell, DIM, Fields, GOOD, Json, Object, Table, View, WA
 /// `peers`.
 pub(super) async fn list(node: &Node, verbose: bool) -> Result<List, Failure> {
     let snapshot = node.snapshot().await?;
-    Ok(List { connected: connected(&snapshot), peers: snapshot.peers, verbose })
+    Ok(List { connected: node.paths().await?, peers: snapshot.peers, verbose })
 }
 
 /// `find TEXT`.
@@ -33,7 +35,7 @@ pub(super) async fn find(node: &Node, text: &str) -> Result<List, Failure> {
                 .any(|key| has(&key.to_string()) || has(&key.short_id()))
     };
     let snapshot = node.snapshot().await?;
-    let connected = connected(&snapshot);
+    let connected = node.paths().await?;
     let mut peers = snapshot.peers;
     peers.retain(fits);
     if peers.is_empty() {
@@ -41,10 +43,6 @@ pub(super) async fn find(node: &Node, text: &str) -> Result<List, Failure> {
         return Err(Failure::invalid(format!("no known peer has \"{text}\" in its name, short id or key"), next));
     }
     Ok(List { peers, connected, verbose: false })
-}
-
-fn connected(snapshot: &Snapshot) -> BTreeSet<PublicKey> {
-    snapshot.streams.iter().map(|stream| stream.peer).collect()
 }
 
 /// `name PEER NAME`.
@@ -69,18 +67,25 @@ pub(super) fn resolve(snapshot: &Snapshot, who: &PeerRef) -> Result<Peer, Failur
 /// Several peers.
 pub(super) struct List {
     peers: Vec<Peer>,
-    connected: BTreeSet<PublicKey>,
+    /// Who is connected, and which way.
+    connected: BTreeMap<PublicKey, BTreeSet<Path>>,
     verbose: bool,
 }
 
 impl View for List {
     fn json(&self) -> Object {
-        Object::default().with("peers", self.peers.iter().map(json).collect::<Json>())
+        let peer = |peer: &Peer| json(peer).with("paths", self.connected.get(&peer.key).map(paths_json));
+        Object::default().with("peers", self.peers.iter().map(peer).collect::<Json>())
     }
 
     fn text(&self) -> String {
         if self.verbose && !self.peers.is_empty() {
-            return self.peers.iter().map(|peer| detail(peer, 2)).collect::<Vec<_>>().join("\n");
+            return self
+                .peers
+                .iter()
+                .map(|peer| detail(peer, self.connected.get(&peer.key), 2))
+                .collect::<Vec<_>>()
+                .join("\n");
         }
         let now = Node::now();
         let mut table = Table::new(
@@ -90,7 +95,7 @@ impl View for List {
         for peer in &self.peers {
             let seen = match (peer.revoked, peer.last_seen) {
                 (Some(at), _) => Cell::styled(format!("revoked {}", relative(at, now)), WARN),
-                (None, _) if self.connected.contains(&peer.key) => Cell::styled("connected", GOOD),
+                (None, _) if self.connected.contains_key(&peer.key) => Cell::styled("connected", GOOD),
                 (None, Some(at)) => relative(at, now).into(),
                 (None, None) => Cell::styled("never", DIM),
             };
@@ -148,13 +153,16 @@ pub(super) fn json(peer: &Peer) -> Object {
 }
 
 /// Everything about a peer, over several lines.
-pub(super) fn detail(peer: &Peer, indent: usize) -> String {
+pub(super) fn detail(peer: &Peer, connected: Option<&BTreeSet<Path>>, indent: usize) -> String {
     let now = Node::now();
     let mut fields = Fields::default()
         .field("publicKey", peer.key.to_string())
         .field("shortId", peer.key.short_id())
         .field("added", relative(peer.added, now))
         .field("lastSeen", peer.last_seen.map_or_else(|| "never".to_owned(), |at| relative(at, now)));
+    if let Some(paths) = connected {
+        fields = fields.field("connected", Cell::styled(words(paths), GOOD));
+    }
     if let Some(key) = peer.encrypt_key {
         fields = fields.field("encryptPub", key.to_string());
     }

@@ -1,12 +1,13 @@
 //! `status`: the node at a glance, or one peer with what it has used of its limits.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use wopr_p2p_core::keys::PublicKey;
 use wopr_p2p_core::node::Snapshot;
 use wopr_p2p_core::peer::{Peer, PeerRef};
 use wopr_p2p_core::rate::{Action, Standing};
-use wopr_p2p_smol::net::{NatKind, Surroundings};
+use wopr_p2p_smol::net::{NatKind, Path, Surroundings};
 
 use super::{Names, grant, identity, peers};
 use crate::duration::show_duration;
@@ -22,7 +23,8 @@ pub(super) async fn node(node: &Node) -> Result<Status, Failure> {
         let banned = |standing: Standing| standing.banned.map(|left| (peer.key, standing.action, left));
         bans.extend(node.standing(peer.key).await?.into_iter().filter_map(banned));
     }
-    Ok(Status { snapshot, daemon: node.is_daemon(), bans, surroundings: node.surroundings().await })
+    let (connections, surroundings) = (node.paths().await?, node.surroundings().await);
+    Ok(Status { snapshot, daemon: node.is_daemon(), bans, surroundings, connections })
 }
 
 /// `status --peer P`.
@@ -30,7 +32,8 @@ pub(super) async fn peer(node: &Node, who: &PeerRef) -> Result<PeerStatus, Failu
     let snapshot = node.snapshot().await?;
     let peer = peers::resolve(&snapshot, who)?;
     let limits = node.standing(peer.key).await?;
-    Ok(PeerStatus { peer, limits, snapshot })
+    let paths = node.paths().await?.remove(&peer.key);
+    Ok(PeerStatus { peer, limits, snapshot, paths })
 }
 
 /// The node at a glance.
@@ -40,6 +43,8 @@ pub(super) struct Status {
     /// Who is banned from what, and for how long.
     bans: Vec<(PublicKey, Action, Duration)>,
     surroundings: Option<Surroundings>,
+    /// Who is connected, and which way.
+    connections: BTreeMap<PublicKey, BTreeSet<Path>>,
 }
 
 impl Status {
@@ -49,10 +54,7 @@ impl Status {
     }
 
     fn connected(&self) -> Vec<PublicKey> {
-        let mut peers: Vec<PublicKey> = self.snapshot.streams.iter().map(|stream| stream.peer).collect();
-        peers.sort_unstable();
-        peers.dedup();
-        peers
+        self.connections.keys().copied().collect()
     }
 }
 
@@ -65,6 +67,7 @@ impl View for Status {
             .with("grants", self.snapshot.grants.len())
             .with("openInvites", self.open_invites())
             .with("connected", names.json_list(&self.connected()))
+            .with("connections", self.connections.iter().map(|it| connection_json(it, &names)).collect::<Json>())
             .with("banned", self.bans.iter().map(|ban| ban_json(ban, &names)).collect::<Json>())
             .with("network", self.surroundings.as_ref().map(network_json))
     }
@@ -85,7 +88,8 @@ impl View for Status {
         let connected = self.connected();
         let names = Names::of(&self.snapshot);
         if !connected.is_empty() {
-            fields = fields.field("connected", names.labels(&connected));
+            let ways = self.connections.iter().map(|(peer, paths)| format!("{}: {}", names.label(peer), words(paths)));
+            fields = fields.field("connected", ways.collect::<Vec<_>>().join(", "));
         }
         for (peer, action, left) in &self.bans {
             let ban = format!("{} from {}, {} left", names.label(peer), action_name(*action), show_duration(*left));
@@ -98,31 +102,49 @@ impl View for Status {
     }
 }
 
+fn connection_json((peer, paths): (&PublicKey, &BTreeSet<Path>), names: &Names) -> Object {
+    Object::default().with("peer", names.json(peer)).with("paths", paths_json(paths))
+}
+
+/// The ways to a peer.
+pub(super) fn paths_json(paths: &BTreeSet<Path>) -> Json {
+    paths.iter().map(ToString::to_string).collect()
+}
+
+/// The ways to a peer, for people.
+pub(super) fn words(paths: &BTreeSet<Path>) -> String {
+    paths.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
+}
+
 fn ban_json((peer, action, left): &(PublicKey, Action, Duration), names: &Names) -> Object {
     let ban = Object::default().with("peer", names.json(peer)).with("name", action_name(*action));
     ban.with("bannedForMs", millis(*left))
 }
 
 fn network_json(around: &Surroundings) -> Object {
-    let nat = match around.nat {
+    Object::default()
+        .with("dhtReachable", is_reachable(around))
+        .with("dhtNodes", around.nodes)
+        .with("nat", nat_name(around.nat))
+        .with("addresses", around.addresses.iter().map(ToString::to_string).collect::<Json>())
+}
+
+/// As in JSON.
+pub(super) const fn nat_name(nat: NatKind) -> &'static str {
+    match nat {
         NatKind::Unknown => "unknown",
         NatKind::Open => "open",
         NatKind::Consistent => "consistent",
         NatKind::Random => "random",
-    };
-    Object::default()
-        .with("dhtReachable", is_reachable(around))
-        .with("dhtNodes", around.nodes)
-        .with("nat", nat)
-        .with("addresses", around.addresses.iter().map(ToString::to_string).collect::<Json>())
+    }
 }
 
 /// The nodes that are remembered answered once; that somebody saw us means that they answer now.
-fn is_reachable(around: &Surroundings) -> bool {
+pub(super) fn is_reachable(around: &Surroundings) -> bool {
     !around.addresses.is_empty()
 }
 
-fn dht_cell(around: &Surroundings) -> Cell {
+pub(super) fn dht_cell(around: &Surroundings) -> Cell {
     if is_reachable(around) {
         let nodes = if around.nodes == 1 { "node" } else { "nodes" };
         Cell::styled(format!("reachable, {} {nodes} known", around.nodes), GOOD)
@@ -131,7 +153,7 @@ fn dht_cell(around: &Surroundings) -> Cell {
     }
 }
 
-fn nat_words(around: &Surroundings) -> String {
+pub(super) fn nat_words(around: &Surroundings) -> String {
     let addresses: Vec<_> = around.addresses.iter().map(ToString::to_string).collect();
     match around.nat {
         NatKind::Unknown => "unknown: too few nodes have answered".to_owned(),
@@ -146,13 +168,15 @@ pub(super) struct PeerStatus {
     peer: Peer,
     limits: Vec<Standing>,
     snapshot: Snapshot,
+    /// Which way it is connected.
+    paths: Option<BTreeSet<Path>>,
 }
 
 impl View for PeerStatus {
     fn json(&self) -> Object {
-        let connected = self.snapshot.streams.iter().any(|stream| stream.peer == self.peer.key);
         peers::json(&self.peer)
-            .with("connected", connected)
+            .with("connected", self.paths.is_some())
+            .with("paths", self.paths.as_ref().map(paths_json))
             .with("grants", grant::json_list(&self.snapshot, Some(self.peer.key)))
             .with("limits", self.limits.iter().map(limit_json).collect::<Json>())
     }
@@ -174,7 +198,7 @@ impl View for PeerStatus {
                 state,
             ]);
         }
-        format!("{}\n{}", peers::detail(&self.peer, 0), limits.render())
+        format!("{}\n{}", peers::detail(&self.peer, self.paths.as_ref(), 0), limits.render())
     }
 }
 

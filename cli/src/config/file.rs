@@ -45,6 +45,7 @@ pub(super) fn parse(text: &str) -> Result<Config, String> {
     Ok(Config {
         bootstrap: p2p.bootstrap,
         bind: p2p.bind,
+        lan: p2p.lan,
         max_payload_size: p2p.max_payload_size,
         key_rotation_grace_hours: p2p.key_rotation_grace_hours,
         key_compromise_grace_hours: p2p.key_compromise_grace_hours,
@@ -105,6 +106,7 @@ struct P2p {
     bootstrap: Option<Vec<String>>,
     #[serde(deserialize_with = "bind")]
     bind: Option<Ipv4Addr>,
+    lan: Option<bool>,
     #[serde(deserialize_with = "payload_size")]
     max_payload_size: Option<u32>,
     #[serde(deserialize_with = "grace_hours")]

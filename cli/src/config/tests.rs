@@ -124,13 +124,13 @@ fn settings_reach_the_node() {
 #[test]
 fn our_own_keys_are_read() {
     let config =
-        p2p(r#""bootstrap": ["127.0.0.1:49737", "dht.example.org:1"], "bind": "127.0.0.1", "ephemeralTtl": "30m",
+        p2p(r#""bootstrap": ["127.0.0.1:49737", "dht.example.org:1"], "bind": "127.0.0.1", "lan": false, "ephemeralTtl": "30m",
            "gateway": {"enabled": true, "session": "public", "capabilities": ["inject.limited"]},
            "sessions": {"*": {"command": ["ai"]},
                         "main": {"command": ["ai", "-q"], "timeout": "60s", "maxAnswerBytes": 1000}}"#)
         .unwrap();
     assert_eq!(config.bootstrap.as_deref(), Some(&["127.0.0.1:49737".to_owned(), "dht.example.org:1".to_owned()][..]));
-    assert_eq!(config.bind, Some([127, 0, 0, 1].into()));
+    assert_eq!((config.bind, config.lan), (Some([127, 0, 0, 1].into()), Some(false)));
     assert_eq!(config.ephemeral_ttl, Some(Duration::from_secs(1800)));
     assert_eq!(config.sessions["main"].command, ["ai", "-q"]);
     assert_eq!(config.sessions["main"].timeout, Some(Duration::from_secs(60)));

@@ -32,6 +32,7 @@ fn with_daemon(home: &Home, work: impl Future<Output = ()>) {
     let config = Config {
         bootstrap: Some(vec!["127.0.0.1:9".to_owned()]),
         bind: Some(Ipv4Addr::LOCALHOST),
+        lan: Some(false),
         ..Config::default()
     };
     let until = async {

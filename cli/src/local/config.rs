@@ -17,8 +17,9 @@ use crate::output::{DIM, Json, Object, Output, Shown, View};
 const P2P: [&str; 3] = ["plugins", "data", "p2p"];
 
 /// The variables that come before the file, and the setting that each is for.
-const VARIABLES: [(&str, &str); 5] = [
+const VARIABLES: [(&str, &str); 6] = [
     ("WOPR_P2P_BOOTSTRAP", "bootstrap"),
+    ("WOPR_P2P_LAN", "lan"),
     ("WOPR_P2P_MAX_PAYLOAD", "maxPayloadSize"),
     ("WOPR_P2P_KEY_GRACE_HOURS", "keyRotationGraceHours"),
     ("WOPR_P2P_AUTO_ACCEPT", "autoAccept"),
@@ -61,6 +62,7 @@ pub(crate) fn defaults() -> Value {
         "maxQuestionChain": 8,
         "ephemeralTtl": "1h",
         "bind": "0.0.0.0",
+        "lan": true,
         "rateLimit": {
             "injects": { "maxPerMinute": 10, "maxPerHour": 100, "ban": "1h" },
             "logs": { "maxPerMinute": 10, "maxPerHour": 100, "ban": "1h" },

@@ -45,5 +45,5 @@ fn show(home: &Home, fits: impl Fn(&EventLine) -> bool, out: Output) -> Result<S
     } else {
         String::new()
     };
-    Ok(Shown { out: text, note })
+    Ok(Shown { out: text, note, ..Shown::default() })
 }

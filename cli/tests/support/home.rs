@@ -1,7 +1,7 @@
 //! A throw-away `WOPR_HOME` and the `wopr` program run with it.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,12 +14,16 @@ use super::program::{Outcome, Place, Running, run};
 /// How long one command of the program may take before the test fails. Far above what any of them needs.
 const COMMAND_LIMIT: Duration = Duration::from_secs(90);
 
+/// Where no node of a DHT is.
+const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
+
 /// One node's folder; removed when dropped.
 pub(crate) struct Home {
     name: String,
     folder: PathBuf,
     place: Place,
     bootstrap: Vec<SocketAddr>,
+    lan: bool,
 }
 
 impl Home {
@@ -29,7 +33,20 @@ impl Home {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("wopr-test-{}-{number}-{name}", process::id()));
         fs::create_dir_all(&folder).unwrap_or_else(|e| panic!("cannot make {}: {e}", folder.display()));
-        Home { name: name.to_owned(), folder, place: place.clone(), bootstrap: bootstrap.to_vec() }
+        Home { name: name.to_owned(), folder, place: place.clone(), bootstrap: bootstrap.to_vec(), lan: false }
+    }
+
+    /// An empty home for a node that meets others on its own networks alone. The place is to be a host of a lab: nothing
+    /// is said on this machine's networks.
+    pub(crate) fn on_lan(name: &str, place: &Place) -> Home {
+        let mut home = Home::without_dht(name, place);
+        home.lan = true;
+        home
+    }
+
+    /// An empty home for a node that meets nobody.
+    pub(crate) fn without_dht(name: &str, place: &Place) -> Home {
+        Home::new(name, place, &[NOBODY])
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -50,6 +67,7 @@ impl Home {
         let mut command = wopr(&self.place);
         let bootstrap = self.bootstrap.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(",");
         command.env("HOME", &self.folder).env("WOPR_HOME", &self.folder).env("WOPR_P2P_BOOTSTRAP", bootstrap);
+        command.env("WOPR_P2P_LAN", self.lan.to_string());
         command
     }
 

@@ -3,6 +3,9 @@
 //! Invariant: whatever a lab made is gone with it. Its namespaces carry the pid and the start time of the process
 //! that made them, so that a later run also clears away what a killed run left, and never a living one's.
 //!
+//! The tests of both crates share it. With no DHT started on it, the public hosts are a local network that leads nowhere
+//! else: they have no default route.
+//!
 //! ```text
 //!  boot n2 … n6   h1 h2        nata ── a, a2      natb ── b
 //!   .1  .2 … .6   .11 .12      .101  (10.1.0.x)   .102  (10.2.0.x)      on the public /24
@@ -19,7 +22,7 @@ use std::thread;
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use super::program::Place;
+use super::place::Place;
 
 /// Where `ip netns` keeps its namespaces.
 const NAMESPACES: &str = "/run/netns";
@@ -67,6 +70,9 @@ impl Default for Plan {
         Plan { public: [10, 98, 0], nat_a: Ports::Preserved, nat_b: Ports::Preserved }
     }
 }
+
+/// Puts a host without any cable beside a lab: it has nothing but its loopback.
+const ISLAND: &str = "island";
 
 /// A lab that stands; taken down when dropped, with every program that still runs in it.
 pub(crate) struct Lab {
@@ -124,6 +130,19 @@ impl Lab {
             INNER.iter().find(|(n, ..)| *n == name).map(|(_, _, [x, y, z], last)| Ipv4Addr::new(*x, *y, *z, *last));
         let address = public.or(inner).unwrap_or_else(|| panic!("the lab has no host {name}"));
         Host { namespace: self.namespace(name), address }
+    }
+
+    /// A further host, without any cable: programs on it meet each other on its loopback, and nobody else.
+    pub(crate) fn island(&self) -> Host {
+        let host = Host { namespace: self.namespace(ISLAND), address: Ipv4Addr::LOCALHOST };
+        let made = ip(&["netns", "add", &host.namespace]);
+        made.and_then(|()| ip(&["-n", &host.namespace, "link", "set", "lo", "up"])).unwrap_or_else(|e| panic!("{e}"));
+        host
+    }
+
+    /// Makes a gateway lose this many of a hundred packets, in either direction.
+    pub(crate) fn lose(&self, gateway: &str, percent: u8) {
+        self.host(gateway).rule(&format!("insert rule ip filter forward numgen random mod 100 < {percent} drop"));
     }
 
     /// What every namespace of this lab, and of no other, is named with.
@@ -223,6 +242,30 @@ impl Host {
     /// Programs of this place run on this host.
     pub(crate) fn place(&self) -> Place {
         Place::namespace(&self.namespace)
+    }
+
+    /// Adds a rule for nft.
+    fn rule(&self, rule: &str) {
+        let added = succeed(self.place().command("nft").args(["-f", "-"]), rule);
+        added.unwrap_or_else(|e| panic!("{e}"));
+    }
+
+    /// From now on no UDP comes in here (`input`), or the system refuses to send any (`output`).
+    pub(crate) fn block_udp(&self, hook: &str) {
+        self.rule(&format!(
+            "table inet no-udp {{\nchain {hook} {{\ntype filter hook {hook} priority 0\nmeta l4proto udp drop\n}}\n}}\n"
+        ));
+    }
+
+    /// Gives a public host another address.
+    pub(crate) fn readdress(&mut self, last: u8) {
+        let [x, y, z, _] = self.address.octets();
+        let (old, new) = (self.address, Ipv4Addr::new(x, y, z, last));
+        let change = |what: &str, address: Ipv4Addr| {
+            ip(&["-n", &self.namespace, "addr", what, &format!("{address}/24"), "dev", "eth0"])
+        };
+        change("del", old).and_then(|()| change("add", new)).unwrap_or_else(|e| panic!("{e}"));
+        self.address = new;
     }
 
     pub(crate) fn at(&self, port: u16) -> SocketAddr {

@@ -7,5 +7,6 @@ pub(crate) mod conversation;
 pub(crate) mod home;
 pub(crate) mod lab;
 pub(crate) mod node;
+pub(crate) mod place;
 pub(crate) mod program;
 pub(crate) mod shape;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use super::home::{Home, wopr};
@@ -57,6 +58,10 @@ impl Daemon {
 
     pub(crate) fn pid(&self) -> u32 {
         self.running.pid()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.running.signal(signal);
     }
 }
 

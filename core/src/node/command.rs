@@ -47,6 +47,10 @@ impl Node {
             Command::Inject { peer, session, text, timeout } => {
                 self.inject(command, peer, session, text, timeout, None, now)?;
             }
+            Command::Ping { peer, timeout } => {
+                let target = self.target(&peer, now)?;
+                self.ask_peer(target, What::Ping { command, started: now.mono }, timeout, now);
+            }
             Command::Claim { token, timeout } => self.claim(command, token, timeout, now)?,
             Command::CreateInvite { subject, sessions, capabilities, expires_in } => {
                 self.create_invite(command, subject, sessions, capabilities, expires_in, now)?;

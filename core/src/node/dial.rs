@@ -85,6 +85,7 @@ impl Node {
         let Some(found) = self.end_dial(dial, now) else {
             return self.close(winner, now);
         };
+        self.answer_pings(found.local, found.target.public(), winner, now);
         self.pump(found.local, found.target.public(), now);
     }
 

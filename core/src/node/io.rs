@@ -199,6 +199,14 @@ pub enum Command {
         /// How long to try, from connecting to the answer.
         timeout: Duration,
     },
+    /// Connect to a peer anew and shake hands, to see how long that takes. Nothing is sent that a peer of any version
+    /// does not know.
+    Ping {
+        /// Whom.
+        peer: PeerRef,
+        /// How long to try.
+        timeout: Duration,
+    },
     /// Claim an invite token at its issuer.
     Claim {
         /// The `wop1://…` text.
@@ -314,6 +322,15 @@ pub enum Reply {
     Unqueued(Waiting),
     /// The peer's AI answered.
     Answer(String),
+    /// The peer has shown who it is, on a stream that was opened for this. It is about to be closed.
+    Pong {
+        /// The stream.
+        stream: StreamId,
+        /// From the command until the stream was open.
+        found: Duration,
+        /// From our hello to the peer's answer.
+        round_trip: Duration,
+    },
     /// The token was accepted: what we may now use of theirs.
     Claimed {
         /// The issuer.

@@ -17,6 +17,7 @@ mod gate;
 mod io;
 mod once;
 mod outbox;
+mod ping;
 mod request;
 mod rotate;
 mod serve;

@@ -53,6 +53,11 @@ pub(super) enum What {
         token: InviteToken,
         text: String,
     },
+    /// Asks for nothing but a handshake.
+    Ping {
+        command: CommandId,
+        started: Instant,
+    },
     /// A message of the outbox.
     Queued {
         id: Nonce,
@@ -79,7 +84,10 @@ impl Request {
 impl What {
     pub(super) fn command(&self) -> Option<CommandId> {
         match self {
-            Self::Log { command, .. } | Self::Inject { command, .. } | Self::Claim { command, .. } => Some(*command),
+            Self::Log { command, .. }
+            | Self::Inject { command, .. }
+            | Self::Claim { command, .. }
+            | Self::Ping { command, .. } => Some(*command),
             Self::Queued { .. } | Self::Notice { .. } => None,
         }
     }
@@ -103,6 +111,10 @@ impl Node {
             .map(|(number, _)| *number)
             .collect();
         for number in waiting {
+            if self.is_ping(number) {
+                self.dial(local, target, now);
+                continue;
+            }
             let Some(stream) = self.usable_stream(&local, &target, now) else {
                 return self.dial(local, target, now);
             };
@@ -197,6 +209,8 @@ impl Node {
                 let chain = chain.clone().filter(|_| re.is_some());
                 Body::Inject(Inject { v, encrypt_key, ephemeral, session, payload, request_id, chain, re })
             }
+            // Its handshake is all.
+            What::Ping { .. } => return Ok(()),
             What::Claim { text, .. } => Body::Claim(Claim { v, encrypt_key, token: text.clone(), re }),
             What::Notice { old, statement } => {
                 from = *old;
@@ -323,7 +337,10 @@ impl Node {
                     self.pump(request.local, request.target, now);
                 }
             }
-            What::Log { command, .. } | What::Inject { command, .. } | What::Claim { command, .. } => {
+            What::Log { command, .. }
+            | What::Inject { command, .. }
+            | What::Claim { command, .. }
+            | What::Ping { command, .. } => {
                 self.finish(command, result);
             }
         }

@@ -9,16 +9,16 @@ use smol::channel::{Receiver, Sender, bounded, unbounded};
 use smol::{Task, Timer, future};
 use wopr_p2p_core::keys::Topic;
 use wopr_p2p_core::{
-    AskFailed, AskId, CommandError, CommandId, DialEnd, DialId, Event, Input, Node, Output, Question, Reply, StreamId,
-    StreamOrigin, TransportKey,
+    AskFailed, AskId, Command, CommandError, CommandId, DialEnd, DialId, Event, Input, Node, Output, Question, Reply,
+    StreamId, StreamOrigin, TransportKey,
 };
 
-use super::{Options, Report, Wake};
+use super::{Options, Pong, Report, Wake};
 use crate::clock::Clock;
 use crate::disk::{Disk, Written};
 use crate::event_log::{EventLog, Subject};
 use crate::handler::Handlers;
-use crate::net::{self, DialEvent, Incoming, Network, Stream, StreamReader, StreamWriter};
+use crate::net::{self, DialEvent, Incoming, Network, Path, Stream, StreamReader, StreamWriter};
 
 /// How long the last messages may take to leave when the node stops.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -45,6 +45,7 @@ pub(super) struct Running {
     sent: Receiver<Infallible>,
     stopping: bool,
     commands: HashMap<CommandId, Sender<Result<Reply, CommandError>>>,
+    pings: HashMap<CommandId, Sender<Result<Pong, CommandError>>>,
     events: EventLog,
     listening: Listening,
     last_id: u64,
@@ -54,6 +55,7 @@ pub(super) struct Running {
 struct Open {
     outbox: Sender<Vec<u8>>,
     reader: Option<Task<()>>,
+    path: Path,
 }
 
 /// Whether we have been announced, as far as that is known, and who waits for it.
@@ -93,6 +95,7 @@ impl Running {
             sent,
             stopping: false,
             commands: HashMap::new(),
+            pings: HashMap::new(),
             events,
             listening: Listening::default(),
             last_id: 0,
@@ -185,6 +188,13 @@ impl Running {
                 self.commands.insert(id, result);
                 self.input(Input::Command { id, command });
             }
+            Wake::Ping { peer, timeout, result } => {
+                let id = CommandId(self.next_id());
+                self.pings.insert(id, result);
+                self.input(Input::Command { id, command: Command::Ping { peer, timeout } });
+            }
+            // Whoever asked may have stopped waiting.
+            Wake::Paths(to) => drop(to.try_send(self.streams.iter().map(|(id, open)| (*id, open.path)).collect())),
             Wake::Look(look) => look(&self.node, self.clock.now()),
             Wake::Subscribe { to, ready } => self.events.subscribe(to, ready),
             Wake::Listened(result) => self.listened(result),
@@ -249,13 +259,25 @@ impl Running {
             }
             Output::Ask { id, question } => self.ask(id, question),
             Output::CancelAsk { id } => drop(self.asks.remove(&id)),
-            Output::Finished { id, result } => {
-                if let Some(waiting) = self.commands.remove(&id) {
-                    // Whoever asked may have stopped waiting.
-                    drop(waiting.try_send(result));
-                }
-            }
+            Output::Finished { id, result } => self.finished(id, result),
             Output::Event(event) => self.happened(event),
+        }
+    }
+
+    fn finished(&mut self, id: CommandId, result: Result<Reply, CommandError>) {
+        // Whoever asked may have stopped waiting.
+        if let Some(waiting) = self.commands.remove(&id) {
+            drop(waiting.try_send(result));
+        } else if let Some(waiting) = self.pings.remove(&id) {
+            let pong = match result {
+                Ok(Reply::Pong { stream, found, round_trip }) => {
+                    let open = self.streams.get(&stream).ok_or(CommandError::Cancelled);
+                    open.map(|open| Pong { found, round_trip, path: open.path })
+                }
+                Ok(_) => Err(CommandError::Cancelled),
+                Err(error) => Err(error),
+            };
+            drop(waiting.try_send(pong));
         }
     }
 
@@ -309,7 +331,7 @@ impl Running {
 
     fn opened(&mut self, stream: Stream, origin: StreamOrigin) {
         let id = StreamId(self.next_id());
-        let remote = TransportKey(stream.remote());
+        let (remote, path) = (TransportKey(stream.remote()), stream.path());
         let (reader, writer) = stream.split();
         // Its bound is looked at in `transmit`: a bounded queue would take up all of its room from the start.
         let (outbox, queued) = unbounded();
@@ -320,7 +342,7 @@ impl Running {
         })
         .detach();
         let reader = Some(smol::spawn(read(reader, id, self.inbox.clone())));
-        self.streams.insert(id, Open { outbox, reader });
+        self.streams.insert(id, Open { outbox, reader, path });
         self.input(Input::StreamOpened { stream: id, origin, remote });
     }
 

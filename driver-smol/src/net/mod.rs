@@ -8,6 +8,8 @@
 
 mod bootstrap;
 mod hyperswarm;
+mod lan;
+mod near;
 mod offline;
 mod stream;
 mod tcp;
@@ -23,7 +25,7 @@ use std::time::Duration;
 pub use bootstrap::Bootstrap;
 pub use hyperswarm::{Hyperswarm, HyperswarmConfig};
 pub use offline::Offline;
-pub use stream::{MAX_MESSAGE, SendError, Stream, StreamReader, StreamWriter};
+pub use stream::{MAX_MESSAGE, Path, SendError, Stream, StreamReader, StreamWriter};
 pub use tcp::{Tcp, TcpConfig};
 
 /// Where nodes meet: 32 bytes, used as they are as the target in the DHT.
@@ -74,6 +76,46 @@ pub struct Surroundings {
     pub local: Vec<SocketAddr>,
     /// How long a node that answered took for one question.
     pub round_trip: Option<Duration>,
+    /// The nodes from which the discovery network is entered.
+    pub entries: Vec<Entry>,
+    /// Nodes that pass handshakes on to us: without any, only our own networks can find us.
+    pub relays: Vec<SocketAddr>,
+    /// What is done on our own networks.
+    pub lan: LanState,
+}
+
+/// A node from which the discovery network is entered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Where it is.
+    pub address: SocketAddr,
+    /// What came of a question to it.
+    pub answer: Answer,
+}
+
+/// What came of a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// An answer, after this time.
+    Given(Duration),
+    /// Nothing: a firewall drops our packets or those of the node, or there is no such host.
+    Silence,
+    /// The host says that nothing listens there.
+    Refused,
+    /// Our own system did not send it, for this reason.
+    Unsent(String),
+}
+
+/// Whether listeners on our own networks are looked for, and can find us.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum LanState {
+    /// No: it is switched off, or the network has nothing of the kind.
+    #[default]
+    Off,
+    /// Yes.
+    Active,
+    /// It should be, but cannot.
+    Failed(String),
 }
 
 /// What stands between us and the others.

@@ -16,9 +16,34 @@ pub const MAX_MESSAGE: usize = 2 * 1024 * 1024;
 /// Messages that wait in either direction before the producer has to.
 const QUEUE: usize = 8;
 
+/// The way that the packets of a stream take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Path {
+    /// The other side is on this machine, or on a network that we are on.
+    Lan,
+    /// Over the internet, to an address of one side's own: no NAT stands before it.
+    Direct,
+    /// Over the internet, through the NATs before both sides.
+    Punched,
+    /// Through a third node that passes on what it cannot read.
+    Relayed,
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Lan => "lan",
+            Self::Direct => "direct",
+            Self::Punched => "punched",
+            Self::Relayed => "relayed",
+        })
+    }
+}
+
 /// An encrypted connection to another node. Dropping it closes it after what was sent has left.
 pub struct Stream {
     remote: RemoteKey,
+    path: Path,
     reader: StreamReader,
     writer: StreamWriter,
 }
@@ -28,6 +53,12 @@ impl Stream {
     #[must_use]
     pub fn remote(&self) -> RemoteKey {
         self.remote
+    }
+
+    /// The way it takes.
+    #[must_use]
+    pub fn path(&self) -> Path {
+        self.path
     }
 
     /// The two directions, to be used at the same time.
@@ -121,12 +152,12 @@ pub(super) struct StreamPort {
     pub(super) unfinished: Sender<Infallible>,
 }
 
-/// A stream and the end that a transport serves.
-pub(super) fn stream(remote: RemoteKey) -> (Stream, StreamPort) {
+/// A stream that takes this way, and the end that a transport serves.
+pub(super) fn stream(remote: RemoteKey, path: Path) -> (Stream, StreamPort) {
     let (messages, outgoing) = bounded(QUEUE);
     let (incoming, received) = mpsc::channel(QUEUE);
     let (unfinished, finished) = bounded(1);
     let reader = StreamReader { messages: received };
     let writer = StreamWriter { messages, finished };
-    (Stream { remote, reader, writer }, StreamPort { outgoing, incoming, unfinished })
+    (Stream { remote, path, reader, writer }, StreamPort { outgoing, incoming, unfinished })
 }

@@ -16,8 +16,9 @@ use smol::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use smol::net::{TcpListener, TcpStream};
 use smol::{Task as SmolTask, Timer};
 
+use super::near::is_near;
 use super::stream::{MAX_MESSAGE, StreamPort, stream};
-use super::{Dial, DialEnd, DialEvent, Incoming, NetError, Network, RemoteKey, Stream, Task, Topic};
+use super::{Dial, DialEnd, DialEvent, Incoming, NetError, Network, Path, RemoteKey, Stream, Task, Topic};
 
 /// How long a connection and its first bytes may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -174,7 +175,7 @@ async fn connect(address: SocketAddr, key: RemoteKey, topic: Topic) -> io::Resul
 
 /// Serves a stream over this connection.
 fn carry(socket: TcpStream, remote: RemoteKey) -> Stream {
-    let (stream, port) = stream(remote);
+    let (stream, port) = stream(remote, path(&socket));
     smol::spawn(async move {
         let StreamPort { outgoing, incoming, unfinished } = port;
         let (mut input, mut output) = (socket.clone(), socket.clone());
@@ -202,6 +203,14 @@ fn carry(socket: TcpStream, remote: RemoteKey) -> Stream {
     })
     .detach();
     stream
+}
+
+/// Nothing is punched or relayed here.
+fn path(socket: &TcpStream) -> Path {
+    match socket.peer_addr() {
+        Ok(SocketAddr::V4(remote)) if is_near(*remote.ip()) => Path::Lan,
+        _ => Path::Direct,
+    }
 }
 
 async fn read_key(socket: &mut TcpStream) -> io::Result<[u8; 32]> {

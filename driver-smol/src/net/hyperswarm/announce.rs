@@ -80,7 +80,8 @@ impl Listener {
         self.relays.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|relay| relay.node == node)
     }
 
-    fn relay_nodes(&self) -> Vec<SocketAddrV4> {
+    /// The nodes that relay to us.
+    pub(super) fn relay_nodes(&self) -> Vec<SocketAddrV4> {
         self.relays.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|relay| relay.node).collect()
     }
 }

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::rpc::{Packet, Route, RpcSocket};
 use super::udx::is_opening;
+use crate::net::Path;
 
 /// Packets of a stream that may wait to be looked at.
 const PACKETS: usize = 1024;
@@ -15,6 +16,7 @@ const PACKETS: usize = 1024;
 pub(super) struct Wire {
     pub(super) socket: Arc<RpcSocket>,
     pub(super) remote: SocketAddrV4,
+    pub(super) path: Path,
     pub(super) packets: mpsc::Receiver<Packet>,
     /// The packets that have come already.
     pub(super) first: Option<Packet>,
@@ -23,10 +25,10 @@ pub(super) struct Wire {
 
 impl Wire {
     /// A stream with this number on this socket, to this address.
-    pub(super) fn new(id: u32, socket: Arc<RpcSocket>, remote: SocketAddrV4) -> Self {
+    pub(super) fn new(id: u32, socket: Arc<RpcSocket>, remote: SocketAddrV4, path: Path) -> Self {
         let (sender, packets) = mpsc::channel(PACKETS);
         let route = socket.route(id, sender, 0);
-        Self { socket, remote, packets, first: None, _route: route }
+        Self { socket, remote, path, packets, first: None, _route: route }
     }
 }
 
@@ -63,8 +65,8 @@ impl Armed {
     }
 
     /// The stream where its first packet came; the other sockets are let go.
-    pub(super) fn settle(mut self, first: Packet) -> Wire {
+    pub(super) fn settle(mut self, first: Packet, path: Path) -> Wire {
         let (socket, route) = self.sockets.swap_remove(first.socket);
-        Wire { socket, remote: first.from, packets: self.packets, first: Some(first), _route: route }
+        Wire { socket, remote: first.from, path, packets: self.packets, first: Some(first), _route: route }
     }
 }

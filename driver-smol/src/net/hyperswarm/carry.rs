@@ -52,7 +52,7 @@ impl From<Broken> for Over {
 
 /// Serves a stream whose other side has this number, until it is closed or the network is.
 pub(super) fn carry(wire: Wire, remote_id: u32, keys: &NoiseWrapResult, closed: watch::Receiver<()>) -> Stream {
-    let (stream, port) = stream(keys.remote_public_key);
+    let (stream, port) = stream(keys.remote_public_key, wire.path);
     tokio::spawn(Carrier::new(wire, remote_id, keys, None).run(port, closed));
     stream
 }
@@ -65,7 +65,7 @@ pub(super) fn accept(
     closed: watch::Receiver<()>,
     unproven: Unproven,
 ) {
-    let (stream, port) = stream(keys.remote_public_key);
+    let (stream, port) = stream(keys.remote_public_key, wire.path);
     tokio::spawn(Carrier::new(wire, remote_id, keys, Some((unproven, stream))).run(port, closed));
 }
 

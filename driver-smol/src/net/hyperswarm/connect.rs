@@ -27,6 +27,7 @@ use super::nat::{Nat, sample};
 use super::punch::{Event, Puncher, Start};
 use super::rounds::{Relays, Rounds};
 use super::rpc::{Arrival, Call, Patience, RpcSocket, address};
+use super::way::Way;
 use super::{NAT_NODES, Shared};
 use crate::net::Stream;
 
@@ -52,19 +53,28 @@ pub(super) enum ConnectError {
     Socket,
 }
 
-/// Opens a stream to the listener with this key; `hints` are nodes that may relay to it.
+/// Who takes the handshake to the listener.
+#[derive(Clone, Debug)]
+pub(super) enum Through {
+    /// Nodes of the DHT; some that it named itself.
+    Relays(Vec<SocketAddrV4>),
+    /// Nobody: it is on a network of ours, at this address.
+    Itself(SocketAddrV4),
+}
+
+/// Opens a stream to the listener with this key.
 pub(super) async fn connect(
     shared: Arc<Shared>,
     keys: KeyPair,
     remote: [u8; 32],
-    hints: Vec<SocketAddrV4>,
+    through: Through,
 ) -> Result<Stream, ConnectError> {
     let work = async {
         let (socket, arrived) = RpcSocket::bind(shared.host).await.map_err(|_| ConnectError::Socket)?;
         // Known by the time it is needed.
         let nat = sample(&socket, shared.dht.known(NAT_NODES));
         let attempt = Attempt { shared, socket, keys, ephemeral: generate_keypair(), remote, stream: rand::random() };
-        let met = attempt.shake_hands(hints).await?;
+        let met = attempt.shake_hands(through).await?;
         attempt.reach(met, arrived, nat).await
     };
     timeout(LIMIT, work).await.unwrap_or(Err(ConnectError::TimedOut))
@@ -101,13 +111,15 @@ struct Met {
 }
 
 impl Attempt {
-    async fn shake_hands(&self, hints: Vec<SocketAddrV4>) -> Result<Met, ConnectError> {
+    async fn shake_hands(&self, through: Through) -> Result<Met, ConnectError> {
         let (_, request) = self.start().ok_or(ConnectError::Refused)?;
         let message =
             HandshakeMessage { mode: MODE_FROM_CLIENT, noise: request, peer_address: None, relay_address: None };
         let value = encode_handshake_to_bytes(&message).map_err(|_| ConnectError::Refused)?;
         let call = Call::new(PEER_HANDSHAKE, hash(&self.remote)).with_value(value);
-        let mut relays = self.relays(hints);
+        // Whoever answers at an address near us may not send us to another one.
+        let only_itself = matches!(through, Through::Itself(_));
+        let mut relays = self.relays(through);
         let mut asked = Vec::new();
         let mut answers = JoinSet::new();
         let mut refused = false;
@@ -121,7 +133,9 @@ impl Attempt {
                     }
                 }
                 answer = answers.join_next(), if !answers.is_empty() => {
-                    if let Some(Ok(Some(relayed))) = answer {
+                    if let Some(Ok(Some(relayed))) = answer
+                        && (relayed.server.is_none() || !only_itself)
+                    {
                         match self.finish(relayed) {
                             Some(Ok(met)) => return Ok(met),
                             Some(Err(_)) => refused = true,
@@ -135,8 +149,16 @@ impl Attempt {
     }
 
     /// Nodes that may relay, the named ones first. The channel closes when there are no more.
-    fn relays(&self, hints: Vec<SocketAddrV4>) -> mpsc::Receiver<SocketAddrV4> {
+    fn relays(&self, through: Through) -> mpsc::Receiver<SocketAddrV4> {
         let (found, relays) = mpsc::channel(64);
+        let hints = match through {
+            Through::Relays(hints) => hints,
+            Through::Itself(address) => {
+                // There is room, and the receiver is right here.
+                found.try_send(address).ok();
+                return relays;
+            }
+        };
         let (dht, target) = (self.shared.dht.clone(), hash(&self.remote));
         tokio::spawn(async move {
             let any = !hints.is_empty();
@@ -207,19 +229,19 @@ impl Attempt {
     ) -> Result<Stream, ConnectError> {
         let Relayed { relay, own, server, .. } = met.relayed;
         let Some(server) = server else {
-            return Ok(self.open(&met, &self.socket, relay));
+            return Ok(self.open(&met, &self.socket, relay, Way::Straight));
         };
         let relays = Relays::of(&met.theirs, relay);
         if met.theirs.firewall == FIREWALL_OPEN {
             let public = met.theirs.addresses4.iter().filter_map(address).find(|a| is_public(*a.ip()));
-            return Ok(self.open(&met, &self.socket, public.unwrap_or(server)));
+            return Ok(self.open(&met, &self.socket, public.unwrap_or(server), Way::Straight));
         }
         let near = own.filter(|own| own.ip() == server.ip()).and_then(|_| self.near_address(&met.theirs.addresses4));
         let mut ping = std::pin::pin!(ping(self.socket.clone(), near));
         let mut pinging = near.is_some();
         let Some(relays) = relays else {
             return match (pinging, ping.await) {
-                (true, Some(near)) => Ok(self.open(&met, &self.socket, near)),
+                (true, Some(near)) => Ok(self.open(&met, &self.socket, near, Way::Straight)),
                 _ => Err(ConnectError::NoWay),
             };
         };
@@ -233,7 +255,7 @@ impl Attempt {
                 near = &mut ping, if pinging => {
                     pinging = false;
                     if let Some(near) = near {
-                        return Ok(self.open(&met, &self.socket, near));
+                        return Ok(self.open(&met, &self.socket, near, Way::Straight));
                     }
                 }
                 remote = &mut rounds, if talking => {
@@ -253,7 +275,8 @@ impl Attempt {
                 event = puncher.next() => match event {
                     Event::Probe(number, from) => {
                         let socket = puncher.socket(number).cloned().ok_or(ConnectError::Socket)?;
-                        return Ok(self.open(&met, &socket, from));
+                        let way = Way::Probed { nat: &puncher.nat(), theirs: &met.theirs.addresses4 };
+                        return Ok(self.open(&met, &socket, from, way));
                     }
                     Event::GaveUp => return Err(ConnectError::NoWay),
                     Event::Nat | Event::Request(..) => {}
@@ -269,8 +292,8 @@ impl Attempt {
         address(&match_address(&ours, theirs).or_else(|| theirs.first().cloned())?)
     }
 
-    fn open(&self, met: &Met, socket: &Arc<RpcSocket>, to: SocketAddrV4) -> Stream {
-        let wire = Wire::new(self.stream, socket.clone(), to);
+    fn open(&self, met: &Met, socket: &Arc<RpcSocket>, to: SocketAddrV4, way: Way<'_>) -> Stream {
+        let wire = Wire::new(self.stream, socket.clone(), to, way.path(&self.shared, to));
         carry(wire, met.stream, &met.keys, self.shared.closed.subscribe())
     }
 }

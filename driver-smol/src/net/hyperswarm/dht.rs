@@ -51,6 +51,11 @@ impl Dht {
         Arc::new(Self { socket, bootstrap, known: Mutex::default() })
     }
 
+    /// The nodes to start from.
+    pub(super) fn entries(&self) -> &[SocketAddrV4] {
+        &self.bootstrap
+    }
+
     /// Up to `count` nodes that answered lately.
     pub(super) fn known(&self, count: usize) -> Vec<SocketAddrV4> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().take(count).copied().collect()

@@ -2,6 +2,9 @@
 //!
 //! Each is dialled as soon as the first node of the DHT names it. A round ends when the search is over and every
 //! listener was tried; while rounds give new streams there are further ones, with a pause between.
+//!
+//! Our own networks are searched at the same time. A listener that is found in both ways is tried in both, and the
+//! first stream counts: what is heard on a network may be wrong, and must not keep us from going the other way.
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddrV4;
@@ -13,11 +16,11 @@ use peeroxide_dht::hyperdht::KeyPair;
 use peeroxide_dht::hyperdht_messages::{HyperPeer, LOOKUP, decode_hyper_peer};
 use smol::channel::Sender;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::sleep;
 
 use super::Shared;
-use super::connect::connect;
+use super::connect::{Through, connect};
 use super::dht::Reply;
 use super::rpc::Call;
 use super::rpc::address;
@@ -27,11 +30,13 @@ use crate::net::{DialEnd, DialEvent, RemoteKey, Topic};
 const PAUSE: Duration = Duration::from_millis(500);
 /// Listeners that are tried in one round: anybody can announce himself on a topic.
 const MAX_LISTENERS: usize = 32;
+/// Addresses on our own networks that are tried in one round.
+const MAX_NEAR: usize = 4;
 /// Attempts under way at the same time.
 const PARALLEL: usize = 8;
 
-/// A listener, and nodes that may relay to it.
-type Found = (RemoteKey, Vec<SocketAddrV4>);
+/// A listener, and the way to it.
+type Found = (RemoteKey, Through);
 
 /// Searches until a round gives nothing new, or nobody hears the reports any more.
 pub(super) async fn search(shared: Arc<Shared>, topic: Topic, report: Sender<DialEvent>) {
@@ -43,7 +48,8 @@ pub(super) async fn search(shared: Arc<Shared>, topic: Topic, report: Sender<Dia
         match round.run(&mut reached).await {
             Outcome::Opened => sleep(PAUSE).await,
             Outcome::Nothing => break DialEnd::Exhausted,
-            Outcome::NobodyAnswered => break DialEnd::NetworkDown,
+            Outcome::NobodyAnswered if reached.is_empty() => break DialEnd::NetworkDown,
+            Outcome::NobodyAnswered => break DialEnd::Exhausted,
             Outcome::Unheard => return,
         }
     };
@@ -68,27 +74,30 @@ struct Round<'a> {
 impl Round<'_> {
     async fn run(&self, reached: &mut HashSet<RemoteKey>) -> Outcome {
         let (named, mut found) = mpsc::channel(MAX_LISTENERS);
-        let search = self.lookup(named);
+        let search = self.search(named);
         let mut search = std::pin::pin!(search);
         let mut answered = None;
-        let mut tried = HashMap::new();
+        let mut tried = Tried::default();
+        let mut under_way = HashMap::<_, Vec<AbortHandle>>::new();
         let mut attempts = JoinSet::new();
         let mut opened = false;
         loop {
             tokio::select! {
                 answers = &mut search, if answered.is_none() => answered = Some(answers),
                 listener = found.recv(), if attempts.len() < PARALLEL && !(found.is_closed() && found.is_empty()) => {
-                    let Some((remote, hints)) = listener else { continue };
-                    if tried.len() < MAX_LISTENERS && !reached.contains(&remote) && !self.shared.is_own(&remote) {
-                        tried.entry(remote).or_insert_with(|| {
-                            let attempt = connect(self.shared.clone(), self.keys.clone(), remote, hints);
-                            attempts.spawn(async move { (remote, attempt.await) })
-                        });
+                    let Some((remote, through)) = listener else { continue };
+                    if !reached.contains(&remote) && !self.shared.is_own(&remote) && tried.admit(remote, &through) {
+                        let attempt = connect(self.shared.clone(), self.keys.clone(), remote, through);
+                        let attempt = attempts.spawn(async move { (remote, attempt.await) });
+                        under_way.entry(remote).or_default().push(attempt);
                     }
                 }
                 attempt = attempts.join_next(), if !attempts.is_empty() => {
-                    if let Some(Ok((remote, Ok(stream)))) = attempt {
-                        reached.insert(remote);
+                    if let Some(Ok((remote, Ok(stream)))) = attempt
+                        && reached.insert(remote)
+                    {
+                        // The other ways to it are not needed any more.
+                        under_way.remove(&remote).into_iter().flatten().for_each(|other| other.abort());
                         opened = true;
                         if self.report.send(DialEvent::Opened(stream)).await.is_err() {
                             return Outcome::Unheard;
@@ -105,19 +114,44 @@ impl Round<'_> {
         }
     }
 
-    /// Names the listeners as they are found; tells whether any node answered.
-    async fn lookup(&self, named: mpsc::Sender<Found>) -> bool {
+    /// Names the listeners as they are found; tells whether any node of the DHT answered.
+    async fn search(&self, named: mpsc::Sender<Found>) -> bool {
+        // When there are too many, the rest has to wait for the next round.
+        let name = |remote, through| drop(named.try_send((remote, through)));
+        let near = self.shared.lan.search(self.topic, |remote, at| name(remote, Through::Itself(at)));
+        let far = self.lookup(|remote, hints| name(remote, Through::Relays(hints)));
+        tokio::join!(far, near).0
+    }
+
+    /// The search in the DHT.
+    async fn lookup(&self, name: impl Fn(RemoteKey, Vec<SocketAddrV4>)) -> bool {
         let mut answered = false;
         let seen = |reply: &Reply| {
             answered = true;
             for peer in reply.value.as_deref().map(listeners).unwrap_or_default() {
                 let hints = peer.relay_addresses.iter().take(3).filter_map(address).collect();
-                // When there are too many, the rest has to wait for the next round.
-                drop(named.try_send((peer.public_key, hints)));
+                name(peer.public_key, hints);
             }
         };
         self.shared.dht.query(Call::new(LOOKUP, self.topic), self.topic, seen).await;
         answered
+    }
+}
+
+/// What was tried in a round.
+#[derive(Default)]
+struct Tried {
+    far: HashSet<RemoteKey>,
+    near: HashSet<(RemoteKey, SocketAddrV4)>,
+}
+
+impl Tried {
+    /// Whether this is to be tried now.
+    fn admit(&mut self, remote: RemoteKey, through: &Through) -> bool {
+        match through {
+            Through::Relays(_) => self.far.len() < MAX_LISTENERS && self.far.insert(remote),
+            Through::Itself(at) => self.near.len() < MAX_NEAR && self.near.insert((remote, *at)),
+        }
     }
 }
 

@@ -19,6 +19,7 @@ mod secret;
 mod server;
 mod session;
 mod udx;
+mod way;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -38,6 +39,7 @@ use self::announce::{Listener, Progress, announce};
 use self::dht::Dht;
 use self::punch::Turns;
 use self::rpc::{RpcSocket, peer};
+use super::lan::Lan;
 use super::{Dial, Incoming, NetError, Network, RemoteKey, Surroundings, Task, Topic};
 
 /// Nodes that may be asked about our NAT.
@@ -52,11 +54,13 @@ pub struct HyperswarmConfig {
     pub bootstrap: Vec<String>,
     /// The address of the interface to use: `0.0.0.0` for all, `127.0.0.1` to stay on this machine.
     pub host: Ipv4Addr,
+    /// Whether listeners on our own networks are found without the DHT, by multicast DNS, and can find us.
+    pub lan: bool,
 }
 
 impl Default for HyperswarmConfig {
     fn default() -> Self {
-        Self { bootstrap: Vec::new(), host: Ipv4Addr::UNSPECIFIED }
+        Self { bootstrap: Vec::new(), host: Ipv4Addr::UNSPECIFIED, lan: true }
     }
 }
 
@@ -81,6 +85,7 @@ struct Listening {
 struct Shared {
     host: Ipv4Addr,
     dht: Arc<Dht>,
+    lan: Lan,
     /// By the target under which their handshakes come.
     listeners: Mutex<HashMap<[u8; 32], Arc<Listener>>>,
     accepted: Sender<Incoming>,
@@ -120,11 +125,13 @@ impl Hyperswarm {
         async move {
             let bootstrap = resolve(&config.bootstrap).await?;
             let (socket, arrivals) = RpcSocket::bind(config.host).await?;
+            let lan = if config.lan { Lan::open(config.host, socket.port()) } else { Lan::off() };
             let dht = Dht::new(socket, bootstrap);
             let (accept, accepted) = bounded(ACCEPTED);
             let shared = Arc::new(Shared {
                 host: config.host,
                 dht: dht.clone(),
+                lan,
                 listeners: Mutex::default(),
                 accepted: accept,
                 turns: Arc::new(Semaphore::new(1)),
@@ -142,6 +149,7 @@ impl Hyperswarm {
     fn start_listening(&self, topic: Topic) -> Listening {
         let listener = Arc::new(Listener::new(topic));
         let target = listener.target;
+        self.shared.lan.announce(topic, listener.keys.public_key);
         self.shared.listeners.lock().unwrap_or_else(PoisonError::into_inner).insert(target, listener.clone());
         let (stop, stopped) = watch::channel(());
         let (report, progress) = watch::channel(Progress::Trying);
@@ -169,7 +177,10 @@ impl Network for Hyperswarm {
         let Some(Listening { stop, announcing, target, .. }) = listening else {
             return Box::pin(async {});
         };
-        self.shared.listeners.lock().unwrap_or_else(PoisonError::into_inner).remove(&target);
+        let listener = self.shared.listeners.lock().unwrap_or_else(PoisonError::into_inner).remove(&target);
+        if let Some(listener) = listener {
+            self.shared.lan.withdraw(&listener.keys.public_key);
+        }
         drop(stop);
         // The task ends by itself, in bounded time.
         Box::pin(async move { drop(announcing.await) })
@@ -201,6 +212,7 @@ impl Network for Hyperswarm {
             for left in leaving {
                 left.await;
             }
+            shared.lan.close();
             shared.closed.send_replace(());
             server.abort();
         })
@@ -211,6 +223,7 @@ impl Drop for Hyperswarm {
     fn drop(&mut self) {
         self.server.abort();
         self.shared.accepted.close();
+        self.shared.lan.close();
         self.shared.closed.send_replace(());
     }
 }

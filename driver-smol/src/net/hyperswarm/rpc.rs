@@ -285,7 +285,7 @@ impl Reader {
                 let packet = Packet { socket: route.socket, from, data: data.to_vec() };
                 drop(route.packets.try_send(packet));
             }
-        } else if data[0] == RESPONSE {
+        } else if response_tid(data).is_some() {
             answer(&self.pending, from, data);
         } else if let Ok(Message::Request(request)) = decode_message(data) {
             drop(self.arrivals.try_send(Arrival::Request(from, request)));
@@ -293,10 +293,17 @@ impl Reader {
     }
 }
 
+/// The number of the request that a response answers; `None` if it is none.
+pub(super) fn response_tid(data: &[u8]) -> Option<u16> {
+    match *data {
+        [RESPONSE, _, low, high, ..] => Some(u16::from_le_bytes([low, high])),
+        _ => None,
+    }
+}
+
 /// Hands a response to the request that waits for it.
 fn answer(pending: &Pending, from: SocketAddrV4, data: &[u8]) {
-    let [_, _, low, high, ..] = *data else { return };
-    let tid = u16::from_le_bytes([low, high]);
+    let Some(tid) = response_tid(data) else { return };
     let expected = |waiting: &Waiting| waiting.from == from;
     if !pending.lock().unwrap_or_else(PoisonError::into_inner).get(&tid).is_some_and(expected) {
         return;
@@ -309,7 +316,8 @@ fn answer(pending: &Pending, from: SocketAddrV4, data: &[u8]) {
     }
 }
 
-fn encode(to: SocketAddrV4, tid: u16, call: Call) -> Option<Vec<u8>> {
+/// A request as it is sent.
+pub(super) fn encode(to: SocketAddrV4, tid: u16, call: Call) -> Option<Vec<u8>> {
     let Call { internal, command, target, token, value } = call;
     encode_request_to_bytes(&Request { tid, to: peer(to), id: None, token, internal, command, target, value }).ok()
 }

@@ -18,7 +18,7 @@ use peeroxide_dht::hyperdht_messages::{
     PEER_HOLEPUNCH, SecretStreamInfo, UdxInfo, decode_handshake_from_bytes, decode_holepunch_msg_from_bytes,
     encode_handshake_to_bytes,
 };
-use peeroxide_dht::messages::{Command, Request};
+use peeroxide_dht::messages::{Command, Ipv4Peer, Request};
 use peeroxide_dht::noise::Keypair;
 use peeroxide_dht::noise_wrap::{NoiseWrap, NoiseWrapResult};
 use tokio::sync::mpsc;
@@ -31,6 +31,7 @@ use super::nat::sample;
 use super::punch::Puncher;
 use super::rpc::{Arrival, Call, RpcSocket, address};
 use super::session::{Question, Session};
+use super::way::Way;
 use super::{NAT_NODES, Shared};
 
 /// Sessions without a proven stream that may be open at the same time, in all and for clients on one host.
@@ -184,7 +185,13 @@ impl Server {
         // Numbers that cannot be guessed: whoever knows one could put packets into the stream.
         let (id, local_id) = (u64::from(rand::random::<u32>()), rand::random());
         let reply = exchange.send(&self.payload(&listener, id, local_id)).ok()?;
-        let door = Door { shared: self.shared.clone(), listener, keys: exchange.finalize().ok()?, remote_id };
+        let door = Door {
+            shared: self.shared.clone(),
+            listener,
+            keys: exchange.finalize().ok()?,
+            remote_id,
+            hosts: theirs.addresses4,
+        };
         let (questions, asked) = mpsc::channel(16);
         let main = &self.shared.dht.socket;
         let until = Instant::now() + KEEP_ANSWER;
@@ -192,7 +199,8 @@ impl Server {
 
         if theirs.firewall == FIREWALL_OPEN && !direct {
             // It waits for us to connect.
-            door.deliver(Wire::new(local_id, main.clone(), client), asked);
+            let path = Way::Straight.path(&self.shared, client);
+            door.deliver(Wire::new(local_id, main.clone(), client, path), asked);
             return Some(running);
         }
 
@@ -237,6 +245,8 @@ pub(super) struct Door {
     pub(super) shared: Arc<Shared>,
     pub(super) listener: Arc<Listener>,
     pub(super) keys: NoiseWrapResult,
+    /// Where the client is on its own network.
+    pub(super) hosts: Vec<Ipv4Peer>,
     /// The number of the client's stream.
     remote_id: u32,
 }
@@ -245,7 +255,7 @@ impl Door {
     /// Hands the stream on this wire over as soon as the client has proven that our answer reached it. Until then it
     /// ends with the session's place.
     pub(super) fn deliver(self, wire: Wire, place: mpsc::Receiver<Question>) {
-        let Self { shared, listener, keys, remote_id } = self;
+        let Self { shared, listener, keys, remote_id, .. } = self;
         let unproven = Unproven { accepted: shared.accepted.clone(), topic: listener.topic, place };
         accept(wire, remote_id, &keys, shared.closed.subscribe(), unproven);
     }

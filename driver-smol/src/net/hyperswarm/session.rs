@@ -18,6 +18,7 @@ use super::armed::Armed;
 use super::punch::{Event, Puncher, Start};
 use super::rpc::{Call, address, peer};
 use super::server::{Door, question};
+use super::way::Way;
 
 /// How long a client may take until it punches.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -71,7 +72,9 @@ impl Session {
         loop {
             let goes_on = tokio::select! {
                 first = self.armed.opened() => {
-                    self.door.deliver(self.armed.settle(first), questions);
+                    let way = Way::Probed { nat: &self.puncher.nat(), theirs: &self.door.hosts };
+                    let path = way.path(&self.door.shared, first.from);
+                    self.door.deliver(self.armed.settle(first, path), questions);
                     return;
                 }
                 question = questions.recv() => match question {

@@ -9,7 +9,7 @@ use crate::net::{Bootstrap, DialEvent, Hyperswarm, HyperswarmConfig, Network};
 const TOPIC: [u8; 32] = [3; 32];
 
 async fn node(dht: &Bootstrap) -> Hyperswarm {
-    let config = HyperswarmConfig { bootstrap: vec![dht.address().to_string()], host: Ipv4Addr::LOCALHOST };
+    let config = HyperswarmConfig { bootstrap: vec![dht.address().to_string()], host: Ipv4Addr::LOCALHOST, lan: false };
     Hyperswarm::open(config).await.unwrap()
 }
 
