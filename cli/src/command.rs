@@ -13,6 +13,7 @@ mod peers;
 mod rotate;
 mod status;
 
+pub(crate) use self::failure::exit;
 pub(crate) use self::names::Names;
 use crate::args::{Addressed, Invite, NodeCommand, Outbox};
 use crate::exit::Failure;
