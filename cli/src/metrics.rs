@@ -21,6 +21,7 @@ use wopr_p2p_core::{Command, EntryKind, Event};
 use wopr_p2p_smol::driver::Observation;
 use wopr_p2p_smol::net::{NatKind, Surroundings};
 
+use crate::command::action_name;
 use crate::exit::Exit;
 
 type Float = Gauge<f64, AtomicU64>;
@@ -303,15 +304,6 @@ pub(crate) fn command_name(command: &Command) -> &'static str {
 
 fn side(dialled: bool) -> Side {
     Side { side: Word(if dialled { "dialled" } else { "accepted" }) }
-}
-
-const fn action_name(action: Action) -> &'static str {
-    match action {
-        Action::Inject => "injects",
-        Action::Log => "logs",
-        Action::Claim => "claims",
-        Action::Invalid => "invalid",
-    }
 }
 
 const fn nat_name(kind: NatKind) -> &'static str {
