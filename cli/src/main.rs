@@ -10,6 +10,7 @@ mod dht;
 mod duration;
 mod exit;
 mod local;
+mod log;
 mod metrics;
 mod node;
 mod output;

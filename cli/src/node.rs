@@ -11,7 +11,7 @@ use wopr_p2p_core::rate::{Ban, Limit, Standing as Used};
 use wopr_p2p_core::time::WallTime;
 use wopr_p2p_core::{Command, CommandError, Reply};
 use wopr_p2p_smol::clock::Clock;
-use wopr_p2p_smol::driver::{Driver, Options};
+use wopr_p2p_smol::driver::{Driver, Options, Report};
 use wopr_p2p_smol::event_log::Happened;
 use wopr_p2p_smol::handler::{Handler, Handlers};
 use wopr_p2p_smol::home::{Home, HomeError};
@@ -92,7 +92,7 @@ impl Node {
             network: network(config, reach).await?,
             handlers: handlers(config, home)?,
             listen: reach == Reach::BothWays,
-            report: Box::new(|report| anstream::eprintln!("{WARN}warning:{WARN:#} {report}")),
+            report: Box::new(if reach == Reach::BothWays { log } else { print }),
             observe: Box::new(move |observation| observed.observe(&observation)),
         };
         let driver = Driver::start(Arc::new(lock), options).map_err(|error| {
@@ -111,7 +111,9 @@ impl Node {
         let (name, started) = (metrics::command_name(&command), Instant::now());
         let result = self.driver.run(command).await;
         let failed = result.as_ref().err().map(exit);
-        self.metrics.command(name, failed, started.elapsed());
+        let took = started.elapsed();
+        tracing::debug!(command = name, outcome = failed.map(Exit::name), ?took, "a command");
+        self.metrics.command(name, failed, took);
         result
     }
 
@@ -182,6 +184,23 @@ impl Node {
     pub(crate) fn now() -> WallTime {
         Clock::start().now().wall
     }
+}
+
+/// What went wrong, for the daemon's log: a command's own words may quote a message.
+fn log(report: Report) {
+    match &report {
+        Report::Unanswered { peer, session, error } => {
+            let (peer, why) = (peer.short_id(), error.without_words());
+            tracing::warn!(peer, ?session, why, "a question got no answer");
+            tracing::debug!(%report);
+        }
+        _ => tracing::warn!("{report}"),
+    }
+}
+
+/// What went wrong, for whoever gave the command.
+fn print(report: Report) {
+    anstream::eprintln!("{WARN}warning:{WARN:#} {report}");
 }
 
 fn stopped() -> Failure {

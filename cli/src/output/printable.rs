@@ -44,7 +44,8 @@ fn is_control(c: char) -> bool {
 
 /// Those, and the characters without a width or a shape of their own that hide in a text: tags, zero-width blanks.
 pub(crate) fn is_invisible(c: char) -> bool {
-    is_control(c) || matches!(c, '\u{ad}' | '\u{180e}' | '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+    is_control(c)
+        || matches!(c, '\u{ad}' | '\u{180e}' | '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]

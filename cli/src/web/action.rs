@@ -20,7 +20,11 @@ use crate::output::{Output, Shown};
 const MAX_NOTICE: usize = 32 << 10;
 
 /// Does what a form asks for, and goes back to where it was.
-pub(super) async fn act(visitor: Visitor, headers: HeaderMap, Form(fields): Form<BTreeMap<String, String>>) -> Response {
+pub(super) async fn act(
+    visitor: Visitor,
+    headers: HeaderMap,
+    Form(fields): Form<BTreeMap<String, String>>,
+) -> Response {
     let field = |name: &str| fields.get(name).map_or("", |value| value.trim());
     if !headers.contains_key(header::ORIGIN) || !visitor.form.is(field("form")) {
         return (StatusCode::FORBIDDEN, "this form is not of this page\n").into_response();
@@ -106,8 +110,20 @@ fn back(typed: &str) -> &str {
 /// The action as a word of ours.
 fn known(action: &str) -> &'static str {
     const ACTIONS: [&str; 14] = [
-        "approve", "deny", "name", "revoke", "grant", "revoke-grant", "invite", "claim", "revoke-invite", "join", "leave",
-        "connect", "profile", "cancel",
+        "approve",
+        "deny",
+        "name",
+        "revoke",
+        "grant",
+        "revoke-grant",
+        "invite",
+        "claim",
+        "revoke-invite",
+        "join",
+        "leave",
+        "connect",
+        "profile",
+        "cancel",
     ];
     ACTIONS.into_iter().find(|known| *known == action).unwrap_or("unknown")
 }
@@ -142,8 +158,20 @@ mod tests {
             ("id", "12ab"),
         ];
         for action in [
-            "approve", "deny", "name", "revoke", "grant", "revoke-grant", "invite", "claim", "revoke-invite", "join",
-            "leave", "connect", "profile", "cancel",
+            "approve",
+            "deny",
+            "name",
+            "revoke",
+            "grant",
+            "revoke-grant",
+            "invite",
+            "claim",
+            "revoke-invite",
+            "join",
+            "leave",
+            "connect",
+            "profile",
+            "cancel",
         ] {
             assert!(words_of(action, &fields).is_ok(), "{action}: {:?}", words_of(action, &fields));
             assert_eq!(known(action), action);
@@ -158,11 +186,14 @@ mod tests {
         };
         assert_eq!(name, "--json");
         let revoked = words_of("revoke", &[("peer", KEY), ("session", "a --peer=b")]).unwrap();
-        assert!(matches!(revoked, NodeCommand::Revoke { session: Some(session), .. } if session.as_str() == "a --peer=b"));
-        let NodeCommand::Grant(grant) =
-            words_of("grant", &[("peer", KEY), ("sessions", "revoke"), ("capabilities", "inject"), ("trust", "trusted")])
-                .unwrap()
-        else {
+        assert!(
+            matches!(revoked, NodeCommand::Revoke { session: Some(session), .. } if session.as_str() == "a --peer=b")
+        );
+        let NodeCommand::Grant(grant) = words_of(
+            "grant",
+            &[("peer", KEY), ("sessions", "revoke"), ("capabilities", "inject"), ("trust", "trusted")],
+        )
+        .unwrap() else {
             panic!()
         };
         assert!(grant.command.is_none(), "a session named revoke is a session");

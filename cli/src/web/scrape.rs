@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::header::{self, HeaderMap};
 use axum::http::StatusCode;
+use axum::http::header::{self, HeaderMap};
 use axum::response::{IntoResponse, Response};
 use prometheus_client::encoding::prometheus_text::CONTENT_TYPE;
 use wopr_p2p_smol::home::Home;

@@ -32,7 +32,7 @@ pub(crate) async fn access(visitor: Visitor) -> Result<Markup, Unavailable> {
                 @for invite in open { (invited(&view, invite)) }
                 @if !past.is_empty() {
                     details #past-invites {
-                        summary { (past.len()) " that are over" }
+                        summary { "Claimed, revoked or expired: " (past.len()) }
                         @for invite in past { (invited(&view, invite)) }
                     }
                 }
@@ -82,7 +82,7 @@ fn granted(view: &View, grant: &Grant) -> Markup {
             }
             div.decide {
                 (view.button(&Button {
-                    action: "revoke-grant", fields: &[("grant", &id)], text: "Revoke", label: &format!("the grant of {label}"), class: "danger",
+                    action: "revoke-grant", fields: &[("grant", &id)], text: "Revoke grant", label: &format!("the grant of {label}"), class: "danger",
                 }))
             }
         }
@@ -130,10 +130,10 @@ fn what(prefix: &str) -> Markup {
         p.help id={ (prefix) "-sessions-help" } { "Joined by commas; * for all of them, also those to come." }
         label for={ (prefix) "-capabilities" } { "May" }
         select id={ (prefix) "-capabilities" } name="capabilities" {
-            option value="inject" { "ask the AI and leave messages (inject)" }
-            option value="message" { "leave messages only (message)" }
-            option value="inject.limited" { "ask the AI, limited (inject.limited)" }
-            option value="inject.tools" { "ask the AI with tools (inject.tools)" }
+            option value="inject" { "ask and leave messages" }
+            option value="message" { "leave messages only" }
+            option value="inject.limited" { "ask, limited" }
+            option value="inject.tools" { "ask, with tools" }
         }
     }
 }

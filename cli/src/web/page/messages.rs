@@ -90,7 +90,10 @@ pub(crate) struct Place {
 }
 
 /// One page of a session; the last one, if none is named.
-pub(crate) async fn history(visitor: Visitor, Query(Place { name, from }): Query<Place>) -> Result<Markup, Unavailable> {
+pub(crate) async fn history(
+    visitor: Visitor,
+    Query(Place { name, from }): Query<Place>,
+) -> Result<Markup, Unavailable> {
     let view = View::of(visitor, "messages").await?;
     let session = SessionName::new(name).map_err(|error| Failure::invalid(error.to_string(), ""))?;
     let wanted = session.clone();

@@ -1,7 +1,10 @@
 //! The first place: what waits for a decision, who this node is, and who is there.
 
+use std::collections::BTreeMap;
+
 use maud::{Markup, html};
 use wopr_p2p_core::discovery::{PendingRequest, PendingWhat};
+use wopr_p2p_core::keys::PublicKey;
 use wopr_p2p_core::node::StreamInfo;
 use wopr_p2p_smol::net::{NatKind, Surroundings};
 
@@ -110,7 +113,7 @@ fn network(around: &Surroundings) -> Markup {
         @if around.addresses.is_empty() {
             span.state.bad { "DHT not reached" } " " span.dim { "it is tried again by itself" }
         } @else {
-            span.state.good { "DHT reached" } " " span.dim { (nodes) " nodes known" }
+            span.state.good { "DHT reached" } " " span.dim { (nodes) @if nodes == 1 { " node known" } @else { " nodes known" } }
         }
         br;
         span.dim {
@@ -133,18 +136,31 @@ fn connected(view: &View) -> Markup {
                 "Connections come with messages and end when they are idle. To let somebody in, create an invite under Access."
             ))
         } @else {
-            ul.list { @for stream in streams { li { (who(&view.names, &stream.peer)) " " (how(stream)) } } }
+            ul.list {
+                @for (peer, streams) in by_peer(streams) { li { (who(&view.names, peer)) " " (how(&streams)) } }
+            }
         }
     }
 }
 
-/// How a peer is connected.
-pub(super) fn how(stream: &StreamInfo) -> Markup {
+fn by_peer(streams: &[StreamInfo]) -> BTreeMap<&PublicKey, Vec<&StreamInfo>> {
+    let mut peers = BTreeMap::<_, Vec<_>>::new();
+    for stream in streams {
+        peers.entry(&stream.peer).or_default().push(stream);
+    }
+    peers
+}
+
+/// How a peer is connected: once for each stream.
+pub(super) fn how(streams: &[&StreamInfo]) -> Markup {
     html! {
         span.state.good { "connected" } " "
         span.dim {
-            @if stream.dialled { "dialled by this node" } @else { "dialled by the peer" }
-            ", protocol " (stream.version)
+            @for (number, stream) in streams.iter().enumerate() {
+                @if number > 0 { "; " }
+                @if stream.dialled { "dialled by this node" } @else { "dialled by the peer" }
+                ", protocol " (stream.version)
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use wopr_p2p_core::rate::Standing;
 
 use super::activity::usage;
 use super::overview::how;
-use super::parts::{Button, Visible, capabilities, empty, key, sessions, time, who};
+use super::parts::{Button, capabilities, empty, key, sessions, time, who};
 use super::{Unavailable, View};
 use crate::web::entry::Visitor;
 
@@ -56,8 +56,11 @@ pub(crate) async fn peers(visitor: Visitor, Query(Find { find }): Query<Find>) -
 
 fn card(view: &View, peer: &Peer, used: &[Standing]) -> Markup {
     let id = peer.key.short_id();
-    let stream = view.snapshot.streams.iter().find(|stream| stream.peer == peer.key);
-    let grants = view.snapshot.grants.iter().filter(|grant| grant.peer == peer.key && grant.in_force(view.now));
+    let snapshot = &view.snapshot;
+    let streams: Vec<_> = snapshot.streams.iter().filter(|stream| stream.peer == peer.key).collect();
+    let grants: Vec<_> =
+        snapshot.grants.iter().filter(|grant| grant.peer == peer.key && grant.in_force(view.now)).collect();
+    let invited = snapshot.invites.iter().any(|invite| invite.subject == peer.key && invite.is_claimable(view.now));
     let whole = peer.key.to_string();
     let label = view.names.label(&peer.key);
     html! {
@@ -65,19 +68,18 @@ fn card(view: &View, peer: &Peer, used: &[Standing]) -> Markup {
             div.says {
                 h2 { (who(&view.names, &peer.key)) }
                 p {
-                    @match (stream, peer.revoked, peer.last_seen) {
-                        (Some(stream), ..) => (how(stream)),
-                        (None, Some(at), _) => { span.state.bad { "revoked" } " " span.dim { (time(at, view.now)) } }
-                        (None, None, Some(at)) => span.dim { "last seen " (time(at, view.now)) },
-                        (None, None, None) => span.dim { "never seen" },
+                    @if let Some(at) = peer.revoked {
+                        span.state.bad { "revoked" } " " span.dim { (time(at, view.now)) } " "
                     }
+                    @if !streams.is_empty() { (how(&streams)) }
+                    @else if let Some(at) = peer.last_seen { span.dim { "last seen " (time(at, view.now)) } }
+                    @else { span.dim { "never seen" } }
                 }
                 dl {
                     dt { "May use here" }
                     dd {
-                        @let mut grants = grants.peekable();
-                        @if grants.peek().is_none() { span.dim { "nothing" } }
-                        @for grant in grants {
+                        @if grants.is_empty() { span.dim { "nothing" } }
+                        @for grant in &grants {
                             p { (sessions(&grant.sessions)) (capabilities(&grant.capabilities)) span.dim { (grant.trust.as_str()) } }
                         }
                     }
@@ -89,11 +91,11 @@ fn card(view: &View, peer: &Peer, used: &[Standing]) -> Markup {
                     @if !used.is_empty() { dt { "Limits" } dd { (usage(used)) } }
                 }
             }
-            div.decide {
+            @if invited || !grants.is_empty() { div.decide {
                 (view.button(&Button {
                     action: "revoke", fields: &[("peer", &whole)], text: "Revoke all access", label: &label, class: "danger",
                 }))
-            }
+            } }
             details id={ "more-" (id) } {
                 summary { "Key, name and history" }
                 dl {
@@ -112,9 +114,6 @@ fn card(view: &View, peer: &Peer, used: &[Standing]) -> Markup {
                         button { "Rename" }
                     }
                 }))
-            }
-            @if peer.name.as_deref().is_some_and(|name| name.chars().any(crate::output::printable::is_invisible)) {
-                p.dim { "Its name: " (Visible(peer.name.as_deref().unwrap_or_default())) }
             }
         }
     }
