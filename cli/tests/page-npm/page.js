@@ -28,6 +28,9 @@ const press = async (part, text, button) => {
   await page.locator(`${part} .card`, { hasText: text }).getByRole("button", { name: button }).first().click();
   await page.locator("#notice").waitFor();
 };
+const picture = async (name) => {
+  if (process.env.SHOTS) await page.screenshot({ path: `${process.env.SHOTS}/${name}.png`, fullPage: true });
+};
 const fill = async (form, fields, button) => {
   for (const [id, value] of Object.entries(fields)) {
     const field = page.locator(`#${id}`);
@@ -164,6 +167,7 @@ await step("a stranger's request waits for a decision and is approved with the k
   same((await asked("carol", "connect", ALICE)).status, "pending", "the request");
   await expect("#requests", "asks for access");
   await page.locator("nav .count").waitFor();
+  await picture("request");
   await page.getByRole("button", { name: /^Approve/ }).focus();
   await page.keyboard.press("Enter");
   await page.locator("#notice").waitFor();
@@ -213,10 +217,7 @@ await step("it fits a phone, in light and in dark, and every field has a label",
         await page.emulateMedia({ colorScheme });
         const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
         check(over <= 0, `${place} is ${over} pixels too wide at ${width}`);
-        if (process.env.SHOTS) {
-          const path = `${process.env.SHOTS}/${place.split("?")[0] || "overview"}-${width}-${colorScheme}.png`;
-          await page.screenshot({ path, fullPage: true });
-        }
+        await picture(`${place.split("?")[0] || "overview"}-${width}-${colorScheme}`);
       }
     }
     const nameless = await page.evaluate(() =>
