@@ -18,6 +18,7 @@ use support::conversation::{claim, invite};
 use support::home::Home;
 use support::node::{Background, Daemon, Dht};
 use support::program::{Place, run};
+use support::shape::has_shape;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -124,7 +125,9 @@ fn at_the_finest_level_the_log_has_no_secret_and_its_lines_are_json_where_wanted
     configure(&alice, &json!({ "uiPort": 0, "log": { "level": "trace", "format": "json" }, "sessions": answers }));
     let _cleanup = Background::of(&alice);
     let port = start(&alice);
-    let link = alice.p2p(&["ui", "--json"]).ok().json()["url"].as_str().expect("a link").to_owned();
+    let link = alice.p2p(&["ui", "--json"]).ok().json();
+    has_shape("p2p ui", &link);
+    let link = link["url"].as_str().expect("a link").to_owned();
     let path = link.split_once(&port.to_string()).expect("with the port").1;
     assert_eq!(get(port, path, "").0, 200);
     let door = "5ecret".repeat(10);
