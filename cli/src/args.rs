@@ -31,9 +31,10 @@ pub(crate) struct Cli {
     #[arg(long, global = true)]
     pub(crate) json: bool,
 
-    /// The folder of the node's keys, grants and sessions.
-    #[arg(long, global = true, value_name = "DIR", env = "WOPR_HOME", hide_env_values = true, default_value = "~/.wopr", value_parser = home_dir)]
-    pub(crate) home: PathBuf,
+    /// The folder of the node's keys, grants and sessions. Without it, the one that WOPR_HOME names, or ~/.wopr.
+    // Not by clap's own means: what it gets from the environment counts as typed, in its usage lines and its help.
+    #[arg(long, global = true, value_name = "DIR", value_parser = home_dir)]
+    pub(crate) home: Option<PathBuf>,
 
     #[command(subcommand)]
     pub(crate) area: Area,

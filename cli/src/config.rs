@@ -3,6 +3,8 @@
 //! Every key is checked, and an unknown one is an error: a setting that is misspelt must not look as if it were in
 //! force. What is not set stays `None`, so that each default is written once, in the part that it belongs to.
 
+mod bounds;
+mod core;
 mod file;
 
 use std::collections::BTreeMap;
@@ -13,6 +15,7 @@ use std::time::Duration;
 
 use wopr_p2p_core::access::TrustLevel;
 
+use self::bounds::{Limits, Outbox, Replay, Requests};
 pub(crate) use self::file::{Gateway, Log, LogFormat, Rate, RateLimits, Session, UiPort};
 use crate::exit::Failure;
 
@@ -38,10 +41,24 @@ pub(crate) struct Config {
     pub(crate) max_payload_size: Option<u32>,
     /// The longest grace period of a rotation, in hours.
     pub(crate) key_rotation_grace_hours: Option<u32>,
+    /// The same for a key that somebody else may have, if that is shorter.
+    pub(crate) key_compromise_grace_hours: Option<u32>,
+    /// The lowest protocol version that is spoken.
+    pub(crate) min_protocol_version: Option<u32>,
+    /// The most questions in a chain, this node's included.
+    pub(crate) max_question_chain: Option<u32>,
     /// How long a channel's ephemeral keys serve.
     pub(crate) ephemeral_ttl: Option<Duration>,
     /// How much a peer may do.
     pub(crate) rate_limit: RateLimits,
+    /// How replays are told.
+    pub(crate) replay: Replay,
+    /// What may wait for peers.
+    pub(crate) outbox: Outbox,
+    /// What may wait for the owner.
+    pub(crate) requests: Requests,
+    /// How many there may be of what takes memory.
+    pub(crate) limits: Limits,
     /// Which command answers for which session.
     pub(crate) sessions: BTreeMap<String, Session>,
     /// The trust that an approved peer gets.

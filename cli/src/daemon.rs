@@ -50,16 +50,19 @@ pub(crate) async fn perform(
 ) -> Result<Shown, Failure> {
     command.join_chain(&mut words, std::env::var("WOPR_CHAIN").ok())?;
     let stdin = if command.wants_stdin() { Some(read_stdin()?) } else { None };
+    let request = protocol::Request { words, stdin };
     let waiting = out.waiting(command.waiting_for());
     let started = Instant::now();
     loop {
-        if let Some(daemon) = client::Connection::open(home).await? {
-            return daemon.ask(words, stdin).await;
+        if let Some(daemon) = client::Connection::open(home).await?
+            && let Some(shown) = daemon.ask(&request).await?
+        {
+            return Ok(shown);
         }
         match Node::open(home, &Config::load(home.folder())?, command.reach()).await {
             Ok(node) => {
                 let connected = command.once_connected();
-                let doing = command::execute(command, stdin, &node, out);
+                let doing = command::execute(command, request.stdin, &node, out);
                 let result = future::or(doing, tell_connected(&node, &waiting, connected)).await;
                 waiting.now_for("closing the node");
                 node.close().await;
@@ -84,7 +87,7 @@ pub(crate) async fn follow(home: &Home, words: Vec<String>, out: Output) -> Resu
         let message = format!("no daemon runs for the home {}: nothing happens here", home.folder().display());
         return Err(Failure::new(Exit::Offline, message, "`wopr daemon start` starts one"));
     };
-    daemon.ask_and_print(words, None, out).await
+    daemon.ask_and_print(words, out).await
 }
 
 /// Says on the way that the peer was found. Never ends before the command does.

@@ -41,7 +41,10 @@ fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> Result<(), Failure> {
     let out = Output::new(cli.json);
-    let home = || Home::at(&cli.home).map_err(|error| Failure::invalid(error.to_string(), ""));
+    let home = || {
+        let home = cli.home.as_ref().map_or_else(Home::from_env, Home::at);
+        home.map_err(|error| Failure::invalid(error.to_string(), ""))
+    };
     // A path that is no text is no matter here: the daemon has its own home.
     let words = || std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     let shown = match cli.area {

@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use smol::channel::Receiver;
-use wopr_p2p_core::gateway::Gateway;
 use wopr_p2p_core::keys::PublicKey;
 use wopr_p2p_core::node::Snapshot;
-use wopr_p2p_core::rate::{Ban, Limit, Standing as Used};
+use wopr_p2p_core::rate::{Ban, Standing as Used};
 use wopr_p2p_core::time::WallTime;
 use wopr_p2p_core::{Command, CommandError, Reply};
 use wopr_p2p_smol::clock::Clock;
@@ -19,7 +18,7 @@ use wopr_p2p_smol::net::{Hyperswarm, HyperswarmConfig, NetError, Network, Offlin
 use wopr_p2p_smol::session_file::SessionReader;
 
 use crate::command::exit;
-use crate::config::{Config, EVERY_SESSION, Rate, Session};
+use crate::config::{Config, EVERY_SESSION, Session};
 use crate::exit::{Exit, Failure};
 use crate::metrics::{self, Metrics, Standing};
 use crate::output::WARN;
@@ -81,7 +80,7 @@ impl Node {
             HomeError::Locked { .. } => OpenError::Busy(Failure::new(Exit::Rejected, error.to_string(), "")),
             error => OpenError::Failed(Failure::invalid(error.to_string(), "")),
         })?;
-        let mut core = core_config(config);
+        let mut core = config.core();
         // A node that runs for one command does that, and leaves the rest to the daemon.
         core.outbox.background = reach == Reach::BothWays;
         core.discovery.active = matches!(reach, Reach::Topics | Reach::BothWays);
@@ -224,42 +223,6 @@ async fn network(config: &Config, reach: Reach) -> Result<Arc<dyn Network>, Fail
             let next = "check \"bind\" and \"bootstrap\" in config.json and WOPR_P2P_BOOTSTRAP";
             Err(Failure::new(Exit::Offline, error.to_string(), next))
         }
-    }
-}
-
-/// The core's bounds and delays: its defaults, with what the owner set.
-pub(crate) fn core_config(config: &Config) -> wopr_p2p_core::Config {
-    let mut core = wopr_p2p_core::Config::default();
-    if let Some(size) = config.max_payload_size {
-        core.max_payload = size as usize;
-    }
-    if let Some(hours) = config.key_rotation_grace_hours {
-        core.rotation_grace = std::time::Duration::from_secs(u64::from(hours) * 3600);
-    }
-    if let Some(ttl) = config.ephemeral_ttl {
-        core.ephemeral_ttl = ttl;
-    }
-    core.discovery.auto_accept = config.auto_accept.unwrap_or(core.discovery.auto_accept);
-    core.discovery.trust = config.discovery_trust.unwrap_or(core.discovery.trust);
-    core.gateway = config.gateway.as_ref().filter(|gateway| gateway.enabled).map(|gateway| Gateway {
-        session: gateway.session.clone(),
-        capabilities: gateway.capabilities.clone(),
-        approval: gateway.approval,
-    });
-    let rates = &config.rate_limit;
-    limit(&mut core.rates.injects, rates.injects);
-    limit(&mut core.rates.claims, rates.claims);
-    limit(&mut core.rates.logs, rates.logs);
-    limit(&mut core.rates.invalid, rates.invalid);
-    core
-}
-
-fn limit(limit: &mut Limit, rate: Rate) {
-    if let Some(max) = rate.max_per_minute {
-        limit.per_minute = max.get() as usize;
-    }
-    if let Some(max) = rate.max_per_hour {
-        limit.per_hour = max.get() as usize;
     }
 }
 

@@ -16,6 +16,7 @@ use wopr_p2p_core::time::WallTime;
 
 pub(crate) use self::json::{Json, Object};
 pub(crate) use self::progress::Waiting;
+use self::table::laid_out;
 pub(crate) use self::table::{Cell, Fields, Table};
 use crate::duration::show_duration;
 use crate::exit::Failure;
@@ -88,7 +89,7 @@ impl Output {
     /// # Errors
     /// Stdout or stderr cannot be written.
     pub(crate) fn show(self, shown: &Shown) -> io::Result<()> {
-        print(&shown.out)?;
+        print(&laid_out(&shown.out, columns()))?;
         if shown.note.is_empty() { Ok(()) } else { writeln!(anstream::stderr().lock(), "{}", shown.note) }
     }
 
@@ -145,6 +146,12 @@ fn error_json(failure: &Failure) -> Object {
 
 fn json_line(value: &Object) -> io::Result<String> {
     printable::json(value).map(|line| line + "\n")
+}
+
+/// How many columns there are, if stdout is a terminal.
+fn columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
 /// A reader that went away (`wopr … | head`) wants no more: that is no error.

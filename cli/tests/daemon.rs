@@ -18,6 +18,8 @@ use support::program::{Outcome, Place, Running, kill, run};
 use support::shape::has_shape;
 
 const LIMIT: Duration = Duration::from_secs(60);
+/// A key of somebody else.
+const KEY: &str = "MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
 
 fn home(name: &str, dht: &Dht) -> Home {
     Home::new(name, &Place::here(), &[dht.address])
@@ -140,6 +142,37 @@ fn what_a_killed_daemon_left_is_in_nobodys_way() {
     alice.p2p(&["peers"]).ok();
     assert_eq!(daemon(&alice, &["stop", "--json"]).ok().json()["stopped"], false);
     daemon(&alice, &["start"]).ok();
+}
+
+/// As a person does who types `kill -9` and the next command right after it: the killed process may still be about to
+/// end, with its lock and its socket open.
+#[test]
+fn a_start_and_commands_right_after_kill_9_find_nobody_in_their_way() {
+    let dht = Dht::on_loopback();
+    let alice = home("alice", &dht);
+    let _cleanup = Background::of(&alice);
+    let mut pid = daemon(&alice, &["start", "--json"]).ok().json()["pid"].as_u64().unwrap();
+    for round in 0..15 {
+        // Something under way, so that there is more to take down.
+        let (peer, busy) = (format!("session-{round}"), round % 3);
+        let commands: Vec<_> = (0..busy).map(|_| alice.p2p_started(&["grant", KEY, &peer])).collect();
+        let signalled = rustix::process::kill_process(pid_of(pid), Signal::KILL);
+        signalled.unwrap_or_else(|e| panic!("round {round}: {pid} was not running: {e}"));
+        if round % 2 == 0 {
+            alice.p2p(&["grants"]).ok();
+        }
+        let next = daemon(&alice, &["start", "--json"]).ok().json()["pid"].as_u64().unwrap();
+        assert!(next != pid && lives(next), "round {round}: {pid}, then {next}");
+        pid = next;
+        for command in commands {
+            // What the daemon had taken may or may not have been done; nothing else is in the way.
+            assert!(matches!(command.wait(LIMIT), Some(0 | 2)), "round {round}");
+        }
+    }
+}
+
+fn pid_of(pid: u64) -> rustix::process::Pid {
+    i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).expect("a process")
 }
 
 #[test]

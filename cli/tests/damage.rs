@@ -6,7 +6,7 @@ mod support;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use support::conversation::{claim, invite};
 use support::home::Home;
@@ -72,6 +72,15 @@ fn a_full_disk_is_named_and_nothing_that_was_there_is_lost() {
     let daemon = Daemon::start(&alice);
     claim(&bob, &invite(&alice, &bob, "main", &[]));
     bob.p2p(&["log", &key, "--session", "main", "--message", "while there is space"]).ok();
+    let mut command = alice.command();
+    command.args(["p2p", "events", "--follow", "--json"]);
+    let follower = Running::start("events", command);
+    // It says nothing before something happens: grant until it has heard.
+    let began = Instant::now();
+    while follower.line_within(Duration::from_millis(200)).is_none() {
+        assert!(began.elapsed() < LIMIT, "nothing is heard");
+        alice.p2p(&["grant", &bob.public_key(), "main"]).ok();
+    }
     let before = alice.p2p(&["grants", "--json"]).ok().stdout;
 
     mounts.sh("dd if=/dev/zero of=\"$1\"/filler bs=1k 2>&1 || true", alice.folder());
@@ -80,7 +89,13 @@ fn a_full_disk_is_named_and_nothing_that_was_there_is_lost() {
     let long = "without space ".repeat(1000);
     bob.p2p(&["log", &key, "--session", "main", "--message", &long]).refused(REJECTED, &["refused"]);
     assert_eq!(alice.p2p(&["grants", "--json"]).ok().stdout, before);
-    drop(daemon);
+    let failed = (0..10).map(|_| follower.next_line(LIMIT)).find(|line| line.contains("\"p2p.store.failed\""));
+    let failed: serde_json::Value = serde_json::from_str(&failed.expect("the failure is told")).unwrap();
+    assert!(
+        failed["what"].is_string() && failed["reason"].as_str().is_some_and(|why| why.contains("space")),
+        "{failed}"
+    );
+    drop((follower, daemon));
     assert_eq!(alice.p2p(&["grants", "--json"]).ok().stdout, before, "the same from the disk");
 
     mounts.sh("rm \"$1\"/filler", alice.folder());

@@ -60,6 +60,12 @@ fn every_exit_code_of_the_seed_is_met_under_its_name() {
 
     let other_version = daemon_of_another_version(&bob);
     meet(&bob, &["peers"], "EXIT_VERSION_MISMATCH", 5);
+    // It cannot be asked to stop, so it is said how to end it: by the number of whoever has the home's lock.
+    let lock = bob.folder().join("p2p/lock");
+    let held = std::fs::File::open(&lock).unwrap();
+    held.lock().unwrap();
+    let holder = std::fs::read_to_string(&lock).unwrap();
+    bob.p2p(&["peers"]).refused(5, &[&format!("kill {}", holder.trim())]);
     other_version.join().unwrap();
 
     // And these are all that the description has.
@@ -68,14 +74,16 @@ fn every_exit_code_of_the_seed_is_met_under_its_name() {
     assert_eq!(met, named);
 }
 
-/// Answers one command in a version that nobody speaks.
+/// Answers two commands in a version that nobody speaks.
 fn daemon_of_another_version(home: &Home) -> thread::JoinHandle<()> {
     let socket = UnixListener::bind(home.folder().join("p2p/daemon.sock")).unwrap();
     thread::spawn(move || {
-        let (mut stream, _) = socket.accept().unwrap();
-        stream.read_exact(&mut [0; 5]).unwrap();
-        stream.write_all(&[9, 0, 0, 0, 0]).unwrap();
-        // Whoever closes with unread bytes resets the connection, and the answer with it.
-        std::io::copy(&mut stream, &mut std::io::sink()).unwrap();
+        for _ in 0..2 {
+            let (mut stream, _) = socket.accept().unwrap();
+            stream.read_exact(&mut [0; 5]).unwrap();
+            stream.write_all(&[9, 0, 0, 0, 0]).unwrap();
+            // Whoever closes with unread bytes resets the connection, and the answer with it.
+            std::io::copy(&mut stream, &mut std::io::sink()).unwrap();
+        }
     })
 }

@@ -1,7 +1,7 @@
 //! Every command line in the description that users have, run as it stands there, in order: what it prints, what it
 //! changes, and its exit code. `me` is the one who types; Alice and Bob are peers with daemons of their own.
 //!
-//! The lines are read from a copy of the description. A line that is in none of the three lists fails the test.
+//! The lines are read from a copy of the description. A line that is in neither of the two lists fails the test.
 #![cfg(target_os = "linux")]
 
 mod support;
@@ -19,14 +19,6 @@ use support::shape::has_shape;
 
 const LIMIT: Duration = Duration::from_secs(60);
 const UNAUTHORIZED: i32 = 7;
-
-/// Beginnings of lines whose commands belong to a feature that is not there yet.
-const NOT_YET: [(&str, &str); 4] = [
-    ("wopr p2p topic ", "discovery"),
-    ("wopr p2p topics", "discovery"),
-    ("wopr p2p discover", "discovery"),
-    ("wopr p2p connect ", "discovery"),
-];
 
 /// Lines that cannot run as they stand, and why.
 const IMPOSSIBLE: [(&str, &str); 1] = [(
@@ -61,6 +53,13 @@ const STEPS: &[(&str, Step)] = &[
     (r#"wopr p2p grant <peer-pubkey> session1 --capabilities "inject,inject.tools""#, grant_with_capabilities),
     ("wopr p2p grants", grants),
     ("wopr p2p grants --peer alice", grants_of_alice),
+    // Discovery
+    ("wopr p2p topic join myproject", topic_join),
+    ("wopr p2p topic leave myproject", topic_leave),
+    ("wopr p2p topics", topics),
+    ("wopr p2p discover", discover),
+    ("wopr p2p discover --topic myproject", discover_on_a_topic),
+    ("wopr p2p connect <peer-id>", connect),
     // Messaging
     (r#"wopr p2p log alice --session main --message "FYI: deployment complete""#, log),
     (r#"wopr p2p inject alice --session main --message "What's the status of the build?""#, inject),
@@ -75,6 +74,7 @@ const STEPS: &[(&str, Step)] = &[
     (r#"wopr p2p invite create <peer-pubkey> --sessions "shared-project,docs" --expire 72h"#, invite_a_collaborator),
     ("wopr p2p grants --peer <peer-id>", grants_of_the_collaborator),
     // Scenario 3: the gateway
+    ("wopr p2p topic join public-agents", topic_join_public),
     (r#"wopr p2p grant <discovered-peer-key> public-gateway --capabilities "inject.limited""#, grant_the_gateway),
     // Scenario 4: an emergency; key rotation
     ("wopr p2p rotate --reason compromise --notify-all", rotate_and_tell_all),
@@ -101,6 +101,7 @@ const STEPS: &[(&str, Step)] = &[
     ("wopr p2p find <short-id>", find_by_id),
     ("wopr p2p find <public-key>", find_by_key),
     (r#"wopr p2p send alice --session main --message "test" --timeout 30s"#, send),
+    ("wopr p2p discover --topic myproject", discover_who_is_online),
     ("wopr p2p status --peer <peer-id>", status_of_a_peer),
     ("wopr p2p grants --peer alice", grants_after_the_revocation),
     // The session mirror: an agent's tool, which the program has as `sessions history`
@@ -114,12 +115,8 @@ const STEPS: &[(&str, Step)] = &[
 fn every_command_line_of_the_seed_does_what_it_says() {
     let mut world = World::new();
     let mut steps = STEPS.iter();
-    let mut later = 0;
     for (number, line) in seed_lines() {
-        if let Some((_, feature)) = NOT_YET.iter().find(|(start, _)| line.starts_with(start)) {
-            eprintln!("{number}: not yet ({feature}): {line}");
-            later += 1;
-        } else if let Some((_, why)) = IMPOSSIBLE.iter().find(|(impossible, _)| *impossible == line) {
+        if let Some((_, why)) = IMPOSSIBLE.iter().find(|(impossible, _)| *impossible == line) {
             eprintln!("{number}: cannot run ({why}): {line}");
         } else {
             let (expected, step) = steps.next().unwrap_or_else(|| panic!("line {number} is in no list: {line}"));
@@ -130,7 +127,6 @@ fn every_command_line_of_the_seed_does_what_it_says() {
         }
     }
     assert!(steps.next().is_none(), "steps are left over");
-    assert_eq!(later, 8, "lines whose feature is not there yet");
 }
 
 /// The lines in the description's blocks for a shell that are not comments, with their numbers. No other block has any.
@@ -173,6 +169,13 @@ impl World {
         let home = |name| Home::new(name, &Place::here(), &[dht.address]);
         let (me, alice, bob) = (home("me"), home("alice"), home("bob"));
         alice.answer_with("main", ANSWERING);
+        // Bob has the gateway that the description shows.
+        let gateway =
+            serde_json::json!({ "enabled": true, "session": "public-gateway", "capabilities": ["inject.limited"] });
+        let answers = serde_json::json!({ "public-gateway": { "command": ["/bin/sh", "-c", ANSWERING] } });
+        let p2p = serde_json::json!({ "gateway": gateway, "sessions": answers });
+        let config = serde_json::json!({ "plugins": { "data": { "p2p": p2p } } });
+        std::fs::write(bob.folder().join("config.json"), config.to_string()).unwrap();
         let alice_daemon = Daemon::start(&alice);
         let bob_daemon = Daemon::start(&bob);
         let (alice_key, bob_key) = (alice.public_key(), bob.public_key());
@@ -203,16 +206,38 @@ impl World {
 
     /// Waits until everybody has heard of my new key.
     fn wait_until_all_are_told(&self) {
-        let began = Instant::now();
-        loop {
+        wait_for("all are told", || {
             let status = self.me.p2p(&["status", "--json"]).ok().json();
             let former = status["formerKeys"].as_array().unwrap();
-            if former.iter().all(|key| key["untold"].as_array().unwrap().is_empty()) {
-                return;
-            }
-            assert!(began.elapsed() < LIMIT, "not told: {status}");
-        }
+            former.iter().all(|key| key["untold"].as_array().unwrap().is_empty()).then_some(())
+        })
     }
+}
+
+/// Looks until there is something.
+#[track_caller]
+fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(began.elapsed() < LIMIT, "{what}: not within {LIMIT:?}");
+    }
+}
+
+/// Waits until `home` is connected with the owner of a key on a topic, and has its proof.
+#[track_caller]
+fn wait_until_met(home: &Home, topic: &str, key: &str) {
+    wait_for("they meet", || {
+        let found = list(home, &["discover", "--topic", topic], "discovered");
+        let met = |peer: &&Value| peer["publicKey"] == key && peer["proven"] == true && peer["connected"] == true;
+        found.iter().find(met).map(drop)
+    })
+}
+
+fn topics_of(home: &Home) -> Vec<Value> {
+    list(home, &["topics"], "topics").into_iter().map(|topic| topic["name"].clone()).collect()
 }
 
 /// Runs a line in a shell with a home, after its placeholders were filled in.
@@ -369,6 +394,66 @@ fn grants_of_alice(world: &mut World, line: &str) {
     assert!(!said.stdout.contains("for-bob"));
 }
 
+/// Whoever is on the topic already meets me there.
+fn topic_join(world: &mut World, line: &str) {
+    world.bob.p2p(&["topic", "join", "myproject"]).ok();
+    has(&world.run(line, &[]).ok(), &["Joined", "myproject"]);
+    assert_eq!(topics_of(&world.me), ["myproject"]);
+    let key = world.me.public_key();
+    wait_until_met(&world.bob, "myproject", &key);
+    wait_until_met(&world.me, "myproject", &world.bob_key);
+}
+
+fn topic_leave(world: &mut World, line: &str) {
+    has(&world.run(line, &[]).ok(), &["Left", "myproject"]);
+    assert!(topics_of(&world.me).is_empty());
+    wait_for("Bob sees that I am gone", || {
+        let found = list(&world.bob, &["discover", "--wait", "1ms"], "discovered");
+        found.iter().all(|peer| peer["connected"] == false).then_some(())
+    });
+}
+
+/// Two topics: one with Bob, one with Alice.
+fn topics(world: &mut World, line: &str) {
+    world.me.p2p(&["topic", "join", "myproject"]).ok();
+    world.me.p2p(&["topic", "join", "other-project"]).ok();
+    world.alice.p2p(&["topic", "join", "other-project"]).ok();
+    has(&world.run(line, &[]).ok(), &["TOPIC", "myproject", "other-project"]);
+    wait_until_met(&world.me, "myproject", &world.bob_key);
+    wait_until_met(&world.me, "other-project", &world.alice_key);
+    let key = world.me.public_key();
+    wait_until_met(&world.alice, "other-project", &key);
+}
+
+fn discover(world: &mut World, line: &str) {
+    has(&world.run(line, &[]).ok(), &[&short_id(&world.bob), "myproject", "alice", "other-project", "proven"]);
+}
+
+fn discover_on_a_topic(world: &mut World, line: &str) {
+    let said = world.run(line, &[]).ok();
+    has(&said, &[&short_id(&world.bob), "proven"]);
+    assert!(!said.stdout.contains("alice"), "{}", said.stdout);
+    // Nor does Bob hear of the topic that he is not on.
+    let bobs = world.bob.p2p(&["discover", "--json"]).ok().stdout;
+    assert!(!bobs.contains("other-project"), "{bobs}");
+}
+
+/// Bob's owner is asked, and lets me into his gateway, and no further. He gets nothing here for it.
+fn connect(world: &mut World, line: &str) {
+    let before = world.my_grants();
+    let id = short_id(&world.bob);
+    has(&world.run(line, &[("<peer-id>", &id)]).ok(), &["Waiting", "approval"]);
+    let ask = |session| world.me.p2p(&["inject", &world.bob_key, "--session", session, "--message", "may I?"]);
+    ask("public-gateway").refused(UNAUTHORIZED, &["public-gateway"]);
+    let request = list(&world.bob, &["requests"], "requests").remove(0);
+    assert_eq!(request["peer"]["publicKey"], world.me.public_key());
+    world.bob.p2p(&["approve", request["id"].as_str().unwrap()]).ok();
+    has(&world.run(line, &[("<peer-id>", &id)]).ok(), &["public-gateway"]);
+    assert_eq!(ask("public-gateway").ok().stdout, "answer to: may I?\n");
+    ask("main").refused(UNAUTHORIZED, &["main"]);
+    assert_eq!(world.my_grants(), before);
+}
+
 fn log(world: &mut World, line: &str) {
     world.run(line, &[]).ok();
     assert_eq!(world.alice.count_in_session("main", "FYI: deployment complete"), 1);
@@ -422,6 +507,15 @@ fn grants_of_the_collaborator(world: &mut World, line: &str) {
     let key = world.me.public_key();
     let other = world.bob.p2p(&["log", &key, "--session", "anything", "--message", "let me in"]);
     other.refused(UNAUTHORIZED, &["anything"]);
+}
+
+/// "Discovered peers are NOT auto-accepted."
+fn topic_join_public(world: &mut World, line: &str) {
+    let before = [&world.me, &world.alice].map(|home| list(home, &["grants"], "grants"));
+    world.alice.p2p(&["topic", "join", "public-agents"]).ok();
+    world.run(line, &[]).ok();
+    wait_until_met(&world.me, "public-agents", &world.alice_key);
+    assert_eq!([&world.me, &world.alice].map(|home| list(home, &["grants"], "grants")), before);
 }
 
 fn grant_the_gateway(world: &mut World, line: &str) {
@@ -561,6 +655,12 @@ fn find_by_key(world: &mut World, line: &str) {
 fn send(world: &mut World, line: &str) {
     world.run(line, &[]).ok();
     assert_eq!(world.alice.count_in_session("main", "test"), 1);
+}
+
+/// "Check if peer is online": Bob is, and what was revoked has nothing to do with it.
+fn discover_who_is_online(world: &mut World, line: &str) {
+    wait_until_met(&world.me, "myproject", &world.bob_key);
+    has(&world.run(line, &[]).ok(), &["my-laptop", "proven"]);
 }
 
 fn grants_after_the_revocation(world: &mut World, line: &str) {

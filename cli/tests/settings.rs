@@ -21,13 +21,16 @@ const LIMIT: Duration = Duration::from_secs(60);
 const KEY: &str = "MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
 
 /// Every setting in the file: a value that it takes, and one that it does not.
-const SETTINGS: [(&str, &str, &str); 24] = [
+const SETTINGS: &[(&str, &str, &str)] = &[
     ("uiPort", "7335", "70000"),
     ("log.level", "debug", "loud"),
     ("log.format", "json", "xml"),
     ("discoveryTrust", "semi-trusted", "full"),
     ("autoAccept", "true", "yes"),
     ("keyRotationGraceHours", "48", "169"),
+    ("keyCompromiseGraceHours", "0", "169"),
+    ("minProtocolVersion", "2", "3"),
+    ("maxQuestionChain", "1", "17"),
     ("maxPayloadSize", "1000", "1048577"),
     ("rateLimit.injects.maxPerMinute", "1", "0"),
     ("rateLimit.injects.maxPerHour", "2", "many"),
@@ -37,12 +40,41 @@ const SETTINGS: [(&str, &str, &str); 24] = [
     ("rateLimit.logs.maxPerHour", "2", "0"),
     ("rateLimit.invalid.maxPerMinute", "1", "0"),
     ("rateLimit.invalid.maxPerHour", "2", "0"),
+    ("rateLimit.injects.ban", "10m", "0s"),
+    ("rateLimit.logs.ban", "10m", "0s"),
+    ("rateLimit.claims.ban", "10m", "soon"),
+    ("rateLimit.invalid.ban", "10m", "0s"),
+    ("replay.window", "1m", "0s"),
+    ("replay.maxNonces", "100", "0"),
+    ("outbox.maxMessages", "10", "0"),
+    ("outbox.maxPerPeer", "10", "0"),
+    ("outbox.maxBytes", "10000", "0"),
+    ("outbox.firstRetry", "1s", "0s"),
+    ("outbox.lastRetry", "5m", "often"),
+    ("requests.maxWaiting", "10", "0"),
+    ("requests.maxPerPeer", "1", "0"),
+    ("requests.maxBytes", "1000", "0"),
+    ("requests.expire", "1d", "0s"),
+    ("limits.maxStreams", "100", "0"),
+    ("limits.maxStrangerStreams", "10", "0"),
+    ("limits.maxStreamsPerPeer", "4", "0"),
+    ("limits.maxRequestsPerStream", "4", "0"),
+    ("limits.maxQuestions", "4", "0"),
+    ("limits.maxGrants", "100", "0"),
+    ("limits.maxPeers", "100", "0"),
+    ("limits.maxInvites", "100", "0"),
+    ("limits.maxTopics", "4", "0"),
+    ("limits.maxDiscovered", "100", "0"),
+    ("limits.idleTimeout", "30s", "0s"),
+    ("limits.handshakeTimeout", "5s", "0s"),
     ("ephemeralTtl", "30m", "soon"),
     ("bind", "127.0.0.1", "eth0"),
     ("bootstrap", r#"["127.0.0.1:49737"]"#, r#"["nowhere"]"#),
     ("gateway", r#"{"enabled":true,"session":"public","capabilities":["inject.limited"]}"#, r#"{"enabled":true}"#),
     ("gateway.enabled", "false", "perhaps"),
     ("gateway.session", "front-door", "*"),
+    ("gateway.capabilities", r#"["message"]"#, "[]"),
+    ("gateway.approval", "true", "perhaps"),
     ("sessions.main.command", r#"["cat"]"#, "[]"),
     ("sessions.main.timeout", "60s", "soon"),
     ("sessions.main.maxAnswerBytes", "1000", "0"),
@@ -84,7 +116,7 @@ fn every_setting_is_shown_changed_checked_and_taken_out() {
     has_shape("config path", &config(&alice, &["path", "--json"]).ok().json());
     has_shape("config get", &config(&alice, &["get", "uiPort", "--json"]).ok().json());
     assert_eq!(config(&alice, &["path"]).ok().stdout.trim_end(), path.display().to_string());
-    for (key, good, bad) in SETTINGS {
+    for &(key, good, bad) in SETTINGS {
         let before = config(&alice, &["get", key, "--json"]);
         config(&alice, &["set", key, bad]).refused(INVALID, &[key.rsplit('.').next().unwrap_or(key)]);
         set(&alice, key, good);
@@ -101,6 +133,50 @@ fn every_setting_is_shown_changed_checked_and_taken_out() {
     }
     config(&alice, &["set", "maxPayload", "1000"]).refused(INVALID, &["maxPayload", "maxPayloadSize"]);
     config(&alice, &["get", "maxPayload"]).refused(INVALID, &["maxPayload", "config get"]);
+}
+
+/// No setting and no variable can be added without a case above: they are those of the program's defaults, of its
+/// documentation and of the seed.
+#[test]
+fn every_setting_and_variable_has_a_case() {
+    let alice = Home::new("alice", &Place::here(), &[]);
+    let shown = config(&alice, &["get", "--json"]).ok().json();
+    let doc = include_str!("../../docs/config.md");
+    let seed = include_str!("data/seed.md");
+    let in_docs: Value = serde_json::from_str(block(doc)).unwrap();
+    let in_seed: Value = serde_json::from_str(block(seed.split("### Plugin Configuration").nth(1).unwrap())).unwrap();
+    let mut keys = Vec::new();
+    for config in [&shown["config"], &in_docs, &in_seed] {
+        leaves(&config["plugins"]["data"]["p2p"], "", &mut keys);
+    }
+    assert!(keys.len() > 40);
+    for key in keys {
+        let key = key.replace("sessions.*.", "sessions.main.");
+        assert!(SETTINGS.iter().any(|(known, ..)| *known == key), "no case for the setting {key}");
+    }
+    for word in [doc, seed].into_iter().flat_map(|text| text.split(|c: char| c != '_' && !c.is_ascii_alphanumeric())) {
+        let known = word == "WOPR_HOME" || VARIABLES.iter().any(|(known, ..)| *known == word);
+        assert!(known || !word.starts_with("WOPR_"), "no case for the variable {word}");
+    }
+    for (name, key, ..) in VARIABLES {
+        assert!(doc.contains(&format!("`{name}`")) && doc.contains(&format!("`{key}`")), "{name} is not documented");
+    }
+}
+
+/// The first block of JSON in a text.
+fn block(text: &str) -> &str {
+    text.split("```json").nth(1).and_then(|rest| rest.split("```").next()).expect("a block")
+}
+
+/// The names of everything in an object that is no object itself.
+fn leaves(value: &Value, name: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => members.iter().for_each(|(member, value)| {
+            let name = if name.is_empty() { member.clone() } else { format!("{name}.{member}") };
+            leaves(value, &name, found);
+        }),
+        _ => found.push(name.to_owned()),
+    }
 }
 
 #[test]
@@ -128,18 +204,23 @@ fn two_changes_at_once_are_both_kept() {
     }
 }
 
-/// `WOPR_HOME`, `keyRotationGraceHours` and `WOPR_P2P_KEY_GRACE_HOURS`.
+/// `WOPR_HOME`, `keyRotationGraceHours`, `keyCompromiseGraceHours` and `WOPR_P2P_KEY_GRACE_HOURS`.
 #[test]
 fn the_grace_period_is_the_one_that_is_set() {
     let alice = Home::new("alice", &Place::here(), &[]);
-    let grace = |variables: &[(&str, &str)]| {
-        let rotated = with_variables(&alice, variables, &["p2p", "rotate", "--reason", "scheduled", "--json"]).ok();
+    let grace_of = |reason: &str, variables: &[(&str, &str)]| {
+        let rotated = with_variables(&alice, variables, &["p2p", "rotate", "--reason", reason, "--json"]).ok();
         let until = Duration::from_millis(rotated.json()["graceUntil"].as_u64().unwrap());
         let hours = (until - SystemTime::now().duration_since(UNIX_EPOCH).unwrap()).as_secs_f64() / 3600.0;
         assert!(hours <= hours.ceil() && hours.ceil() - hours < 0.1, "{hours}");
         hours.ceil() as u64
     };
+    let grace = |variables: &[(&str, &str)]| grace_of("scheduled", variables);
     assert_eq!(grace(&[]), 24);
+    assert_eq!(grace_of("compromise", &[]), 1);
+    set(&alice, "keyCompromiseGraceHours", "5");
+    assert_eq!(grace_of("compromise", &[]), 5);
+    assert_eq!(grace_of("compromise", &[("WOPR_P2P_KEY_GRACE_HOURS", "2")]), 2, "never longer than for another reason");
     set(&alice, "keyRotationGraceHours", "3");
     assert_eq!(grace(&[]), 3);
     assert_eq!(grace(&[("WOPR_P2P_KEY_GRACE_HOURS", "2")]), 2);
@@ -233,8 +314,7 @@ fn the_defaults_are_the_documented_ones() {
     let shown = config(&alice, &["get", "--json"]).ok().json();
     let shown = &shown["config"]["plugins"]["data"]["p2p"];
     let doc = include_str!("../../docs/config.md");
-    let block = doc.split("```json").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
-    let documented: Value = serde_json::from_str(block).unwrap();
+    let documented: Value = serde_json::from_str(block(doc)).unwrap();
     for (key, value) in shown.as_object().unwrap() {
         // The documentation shows how sessions are written; there are none by default.
         if key != "sessions" {

@@ -129,6 +129,13 @@ pub enum Event {
         /// Who.
         peer: PublicKey,
     },
+    /// A peer was away until two rotations had come into force: no statement is left that it could follow.
+    RotationMissed {
+        /// Who: it needs a new invite, and so may we.
+        peer: PublicKey,
+        /// The key of ours that it knows.
+        old: PublicKey,
+    },
     /// Somebody showed itself on a topic for the first time, or proved its key.
     PeerDiscovered {
         /// The key it names.
@@ -191,6 +198,7 @@ impl Event {
             Self::RotationConflict { .. } => "p2p.key.conflict",
             Self::OwnKeyRotated { .. } => "p2p.identity.rotated",
             Self::RotationTold { .. } => "p2p.identity.told",
+            Self::RotationMissed { .. } => "p2p.identity.missed",
             Self::PeerDiscovered { .. } => "p2p.peer.discovered",
             Self::ConnectRequested { .. } => "p2p.connect.requested",
             Self::ConnectAnswered { .. } => "p2p.connect.answered",

@@ -210,29 +210,22 @@ impl IdentityFile {
         self.identities().map(Identity::public_key).collect()
     }
 
-    /// The identity that followed the retired one at `position`.
+    /// The identity that followed this key, if it still counts. Grace periods differ: a key can outlive its successor.
     #[must_use]
-    pub fn successor_of(&self, position: usize) -> &Identity {
-        self.retired.get(position + 1).map_or(&self.current, |retired| &retired.identity)
+    pub fn successor_of(&self, key: &PublicKey) -> Option<&Identity> {
+        self.identities().find(|identity| identity.rotated_from() == Some(*key))
     }
 
     /// The keys that peers may have to be told of, oldest first: each with its statement, the key that followed it, when
     /// that was, and who has been told.
     pub(crate) fn rotations(&self) -> impl Iterator<Item = OwnRotation<'_>> {
-        let first = self.retired.first().map_or(&self.current, |retired| &retired.identity);
-        let former = self.former.iter().map(move |former| OwnRotation {
-            old: former.public_key,
-            successor: first,
-            statement: &former.statement,
-            told: &former.told,
-        });
-        let retired = self.retired.iter().enumerate().map(|(position, retired)| OwnRotation {
-            old: retired.identity.public_key(),
-            successor: self.successor_of(position),
-            statement: &retired.statement,
-            told: &retired.told,
-        });
-        former.chain(retired)
+        let former = self.former.iter().map(|former| (former.public_key, &former.statement, &former.told));
+        let retired = self.retired.iter();
+        let retired = retired.map(|retired| (retired.identity.public_key(), &retired.statement, &retired.told));
+        // Only the successor itself can tell of it: its private key signs the handshake in which it is told.
+        former.chain(retired).filter_map(|(old, statement, told)| {
+            self.successor_of(&old).map(|successor| OwnRotation { old, successor, statement, told })
+        })
     }
 
     /// Who has been told of the successor of this key.

@@ -76,6 +76,23 @@ fn flaw_07_a_token_is_not_claimed_twice() {
 }
 
 #[test]
+fn flaw_07_a_claim_whose_answer_was_lost_gave_access_once_and_claiming_again_gives_no_more() {
+    let mut world = World::new(2);
+    let (a, b) = (world.key(A), world.key(B));
+    let token = token(&mut world, &["main"]);
+    // The connection stands, so that the next thing that A says is the answer.
+    world.done(B, log(a, "main", "not yet")).unwrap_err();
+    world.lose_next(A, 1);
+    assert_eq!(world.done(B, claim(&token)), Err(CommandError::NoAnswer(a)));
+    assert_eq!(world.done(B, log(a, "main", "it stands")), Ok(Reply::Logged));
+    assert_eq!(reason(world.done(B, claim(&token))), "invalid token: already claimed");
+    assert_eq!(world.hosts[A].node.snapshot().grants.len(), 1);
+    assert!(world.done(A, revoke(PeerRef::Key(b))).is_ok());
+    assert_eq!(reason(world.done(B, claim(&token))), "invalid token: already claimed");
+    assert_eq!(world.done(B, log(a, "main", "and now?")), Err(CommandError::Unauthorized(a)));
+}
+
+#[test]
 fn flaw_07_a_revoked_peer_does_not_get_in_again_by_its_token() {
     let mut world = World::new(2);
     let (a, b) = (world.key(A), world.key(B));

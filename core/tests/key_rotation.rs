@@ -113,6 +113,47 @@ fn a_peer_hears_of_all_rotations_in_their_order() {
 }
 
 #[test]
+fn a_peer_that_missed_two_rotations_beyond_the_grace_is_reported_once_and_comes_back_by_an_invite() {
+    let mut world = friends(3);
+    let (first, b) = (world.key(A), world.key(B));
+    world.sleep(Duration::from_secs(60));
+    world.hosts[B].online = false;
+    let missed = |world: &World| {
+        let missed = |event: &&Event| matches!(event, Event::RotationMissed { .. });
+        world.hosts[A].events.iter().filter(missed).cloned().collect::<Vec<_>>()
+    };
+    for _ in 0..2 {
+        assert_eq!(missed(&world), []);
+        rotate(&mut world, A);
+        world.sleep(2 * DAY);
+    }
+    assert_eq!(missed(&world), [Event::RotationMissed { peer: b, old: first }]);
+    world.hosts[B].online = true;
+    assert_eq!(world.done(B, log(first, "main", "who are you now?")), Err(CommandError::PeerOffline(first)));
+    let Ok(Reply::InviteCreated { token, .. }) = world.done(A, invite(b, &["main"])) else { panic!("no invite") };
+    assert!(world.done(B, Command::Claim { token, timeout: Duration::from_secs(20) }).is_ok());
+    assert_eq!(world.done(B, log(world.key(A), "main", "here again")), Ok(Reply::Logged));
+}
+
+/// The stolen key counts for an hour only, and ends before the one before it, which has a day.
+#[test]
+fn a_key_that_ends_before_the_one_before_it_is_told_of_all_the_same() {
+    let mut world = friends(2);
+    world.sleep(Duration::from_secs(60));
+    let b = world.key(B);
+    assert_eq!(rotate(&mut world, A), (vec![b], vec![]));
+    world.hosts[B].online = false;
+    let reason = RotationReason::Compromise;
+    let timeout = Duration::from_secs(20);
+    assert!(world.done(A, Command::RotateKeys { reason, notify_all: true, timeout }).is_ok());
+    world.sleep(Duration::from_secs(2 * 3600));
+    world.hosts[B].online = true;
+    world.sleep(DAY);
+    assert_eq!(known_to(&world, B), [world.key(A)]);
+    assert_eq!(world.done(B, log(world.key(A), "main", "I know")), Ok(Reply::Logged));
+}
+
+#[test]
 fn a_node_sleeps_between_its_attempts_to_tell_a_peer_of_two_rotations() {
     let mut world = friends(2);
     world.sleep(Duration::from_secs(300));

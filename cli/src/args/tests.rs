@@ -135,7 +135,7 @@ fn json_and_home_stand_anywhere() {
     {
         let cli = parse(line).unwrap();
         assert!(cli.json, "{line}");
-        assert_eq!(cli.home, PathBuf::from("/h"));
+        assert_eq!(cli.home, Some(PathBuf::from("/h")));
     }
 }
 

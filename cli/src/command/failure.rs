@@ -2,6 +2,7 @@
 
 use wopr_p2p_core::access::SessionName;
 use wopr_p2p_core::gateway::HELD;
+use wopr_p2p_core::invite::ClaimRefused;
 use wopr_p2p_core::keys::PublicKey;
 use wopr_p2p_core::{Command, CommandError, Reply};
 
@@ -115,7 +116,9 @@ fn with_peer(error: &CommandError, peer: &str, about: &About) -> (String, String
     let (message, next) = match error {
         CommandError::PeerOffline(_) => (
             format!("{peer} cannot be reached"),
-            "it must be running (`wopr daemon start` there); a slow network may need a longer --timeout".to_owned(),
+            "it must be running (`wopr daemon start` there); a slow network may need a longer --timeout; if it changed its \
+             keys twice while this node was away, ask its owner for a new invite"
+                .to_owned(),
         ),
         CommandError::NoAnswer(_) => (
             format!("{peer} took the request but did not answer in time; it may have acted on it"),
@@ -135,6 +138,15 @@ fn with_peer(error: &CommandError, peer: &str, about: &About) -> (String, String
         CommandError::RateLimited(_) => (
             format!("{peer} refused: rate limited"),
             "wait: a ban lasts an hour, after invalid messages two".to_owned(),
+        ),
+        // Nobody else can have claimed it: the issuer takes it from its subject only.
+        CommandError::Rejected { peer: issuer, reason } if already_claimed(reason) && matches!(about, About::Claim) => (
+            format!("{peer} refused the token: it was claimed before, by this node"),
+            format!(
+                "if the answer to that claim got lost, the access stands all the same: try it with \
+                 `wopr p2p log {issuer} --session SESSION --message hello` (`wopr p2p invite inspect TOKEN` shows the \
+                 sessions); if that is refused, it was revoked: ask for a new token"
+            ),
         ),
         CommandError::Rejected { reason, .. } if matches!(about, About::Claim) => (
             format!("{peer} refused the token: {reason}"),
@@ -157,6 +169,11 @@ fn with_peer(error: &CommandError, peer: &str, about: &About) -> (String, String
         ),
     };
     (message, next)
+}
+
+/// In the issuer's own words, if it is a node of ours; those of the original forget what was claimed.
+fn already_claimed(reason: &str) -> bool {
+    reason == ClaimRefused::AlreadyClaimed.to_string()
 }
 
 /// What can be told without asking anybody. Where the node's own words hold the next step, they stand alone.
@@ -230,6 +247,17 @@ mod tests {
         ] {
             assert_eq!(explain(&error, &about(), &Names::default()).exit.code(), code);
         }
+    }
+
+    #[test]
+    fn a_token_that_this_node_claimed_before_may_have_given_access_all_the_same() {
+        let reason = ClaimRefused::AlreadyClaimed.to_string();
+        let refused = CommandError::Rejected { peer: key(), reason };
+        let failure = explain(&refused, &About::Claim, &Names::default());
+        assert_eq!(failure.exit.code(), 2);
+        assert!(failure.message.contains("claimed before, by this node"), "{failure}");
+        let try_it = format!("wopr p2p log {} --session", key());
+        assert!(failure.next.contains(&try_it) && failure.next.contains("new token"), "{}", failure.next);
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use wopr_p2p_core::node::Waiting;
 use wopr_p2p_core::{Command, Reply};
 
-use super::Names;
 use super::failure::{About, done, unexpected};
+use super::{Names, names};
 use crate::exit::Failure;
 use crate::node::Node;
 use crate::output::{Cell, DIM, GOOD, Json, Object, Table, View, WARN, relative};
@@ -17,6 +17,8 @@ pub(super) async fn list(node: &Node) -> Result<List, Failure> {
 
 /// `outbox cancel ID`.
 pub(super) async fn cancel(node: &Node, id: String) -> Result<Cancelled, Failure> {
+    let waiting = node.snapshot().await?.outbox.into_iter().map(|waiting| waiting.id);
+    let id = names::whole(id.trim().to_owned(), waiting)?;
     match done(node, Command::Unqueue { id }, About::Nothing).await? {
         (Reply::Unqueued(waiting), names) => Ok(Cancelled { waiting, names }),
         _ => Err(unexpected()),
@@ -45,7 +47,7 @@ impl View for List {
                 (None, false) => Cell::styled("waiting", DIM),
             };
             table.row([
-                waiting.id.to_string().into(),
+                names::short(&waiting.id).into(),
                 self.names.label(&waiting.peer).into(),
                 waiting.session.to_string().into(),
                 waiting.size.to_string().into(),

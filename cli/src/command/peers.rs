@@ -94,9 +94,10 @@ impl View for List {
                 (None, Some(at)) => relative(at, now).into(),
                 (None, None) => Cell::styled("never", DIM),
             };
-            let opened = peer.opened.as_ref().map(|opened| opened.sessions.names().join(", ")).unwrap_or_default();
+            let opened = peer.opened.as_ref().map(|opened| opened.sessions.names().join(", "));
+            let opened = opened.map_or_else(|| Cell::styled("-", DIM), Cell::from);
             let name = peer.name.as_deref().map_or_else(|| Cell::styled("-", DIM), Cell::from);
-            table.row([name, peer.key.short_id().into(), seen, opened.into()]);
+            table.row([name, peer.key.short_id().into(), seen, opened]);
         }
         table.render()
     }

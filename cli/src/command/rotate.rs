@@ -59,7 +59,9 @@ impl View for Rotated {
             return String::new();
         }
         format!(
-            "{WARN}While a daemon runs (`wopr daemon start`), it tells the others as soon as they can be reached.{WARN:#}"
+            "{WARN}While a daemon runs (`wopr daemon start`), it tells the others as soon as they can be reached. One that \
+             stays away until the next rotation's grace period is over has to be invited anew, and so has this node \
+             there.{WARN:#}"
         )
     }
 }

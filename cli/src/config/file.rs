@@ -10,7 +10,9 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use tracing::level_filters::LevelFilter;
 use wopr_p2p_core::access::{Capability, SessionName, TrustLevel};
+use wopr_p2p_core::chain::Chain;
 
+use super::bounds::{Limits, Outbox, Replay, Requests};
 use super::{Config, EVERY_SESSION};
 use crate::duration::parse_duration;
 
@@ -18,6 +20,10 @@ use crate::duration::parse_duration;
 pub(super) const PAYLOAD_SIZES: RangeInclusive<u32> = 64..=1_048_576;
 /// Hours of grace after a rotation: a week at most.
 pub(super) const GRACE_HOURS: RangeInclusive<u32> = 0..=168;
+/// Versions of the protocol.
+const VERSIONS: RangeInclusive<u32> = 1..=2;
+/// Questions in a chain: what one message has room for.
+const CHAINS: RangeInclusive<u32> = 1..=Chain::MAX_LEN as u32;
 
 /// Reads the text of a file.
 ///
@@ -42,8 +48,15 @@ pub(super) fn parse(text: &str) -> Result<Config, String> {
         bind: p2p.bind,
         max_payload_size: p2p.max_payload_size,
         key_rotation_grace_hours: p2p.key_rotation_grace_hours,
+        key_compromise_grace_hours: p2p.key_compromise_grace_hours,
+        min_protocol_version: p2p.min_protocol_version,
+        max_question_chain: p2p.max_question_chain,
         ephemeral_ttl: p2p.ephemeral_ttl,
         rate_limit: p2p.rate_limit,
+        replay: p2p.replay,
+        outbox: p2p.outbox,
+        requests: p2p.requests,
+        limits: p2p.limits,
         sessions: p2p.sessions,
         discovery_trust: p2p.discovery_trust,
         auto_accept: p2p.auto_accept,
@@ -99,9 +112,19 @@ struct P2p {
     max_payload_size: Option<u32>,
     #[serde(deserialize_with = "grace_hours")]
     key_rotation_grace_hours: Option<u32>,
+    #[serde(deserialize_with = "grace_hours")]
+    key_compromise_grace_hours: Option<u32>,
+    #[serde(deserialize_with = "version")]
+    min_protocol_version: Option<u32>,
+    #[serde(deserialize_with = "chain")]
+    max_question_chain: Option<u32>,
     #[serde(deserialize_with = "duration")]
     ephemeral_ttl: Option<Duration>,
     rate_limit: RateLimits,
+    replay: Replay,
+    outbox: Outbox,
+    requests: Requests,
+    limits: Limits,
     #[serde(deserialize_with = "sessions")]
     sessions: BTreeMap<String, Session>,
     discovery_trust: Option<TrustLevel>,
@@ -171,6 +194,9 @@ pub(crate) struct Rate {
     pub(crate) max_per_minute: Option<NonZeroU32>,
     /// At most so many in an hour.
     pub(crate) max_per_hour: Option<NonZeroU32>,
+    /// For how long a peer that exceeds either may not do it.
+    #[serde(deserialize_with = "some_time")]
+    pub(crate) ban: Option<Duration>,
 }
 
 /// What answers for a session.
@@ -281,6 +307,23 @@ pub(super) fn log_level(text: &str) -> Option<LevelFilter> {
 fn level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<LevelFilter>, D::Error> {
     let text = String::deserialize(deserializer)?;
     log_level(&text).map(Some).ok_or_else(|| D::Error::custom(format!("{text:?} is not {LOG_LEVELS}")))
+}
+
+fn version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    within(deserializer, &VERSIONS, "the protocol's versions")
+}
+
+fn chain<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    within(deserializer, &CHAINS, "questions")
+}
+
+/// A duration that is not nothing.
+pub(super) fn some_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let time = duration(deserializer)?;
+    if time.is_some_and(|time| time.is_zero()) {
+        return Err(D::Error::custom("it must be longer than nothing, such as \"30s\""));
+    }
+    Ok(time)
 }
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {

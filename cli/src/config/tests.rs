@@ -31,7 +31,7 @@ fn the_documented_configuration_is_accepted_and_shows_the_defaults() {
     let doc = include_str!("../../../docs/config.md");
     let block = doc.split("```json").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     let config = file::parse(block).unwrap();
-    let mut set = crate::node::core_config(&config);
+    let mut set = config.core();
     // Without the key there is none.
     let gateway = set.gateway.take().unwrap();
     assert_eq!((gateway.session.as_str(), gateway.approval), ("public-gateway", false));
@@ -44,7 +44,7 @@ fn discovery_and_gateway_reach_the_node() {
     let gateway = r#"{"enabled": true, "session": "public", "capabilities": ["inject.limited"], "approval": true}"#;
     let config =
         p2p(&format!(r#""discoveryTrust": "semi-trusted", "autoAccept": true, "gateway": {gateway}"#)).unwrap();
-    let set = crate::node::core_config(&config);
+    let set = config.core();
     assert_eq!((set.discovery.trust, set.discovery.auto_accept), (TrustLevel::SemiTrusted, true));
     let through = set.gateway.unwrap();
     assert_eq!((through.session.as_str(), through.approval), ("public", true));
@@ -54,7 +54,60 @@ fn discovery_and_gateway_reach_the_node() {
     let twice = format!(r#"{{"gateway": {gateway}, "plugins": {{"data": {{"p2p": {{"gateway": {gateway}}}}}}}}}"#);
     assert!(file::parse(&twice).unwrap_err().contains("twice"));
     let off = p2p(&format!(r#""gateway": {}"#, gateway.replacen("true", "false", 1))).unwrap();
-    assert_eq!(crate::node::core_config(&off).gateway, None);
+    assert_eq!(off.core().gateway, None);
+}
+
+/// The parser names what it accepts; each of these names stands in the documentation's example.
+#[test]
+fn every_accepted_key_is_documented() {
+    let doc = include_str!("../../../docs/config.md");
+    let block = doc.split("```json").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let documented: serde_json::Value = serde_json::from_str(block).unwrap();
+    let mut accepted = 0;
+    let mut places = vec!["/plugins/data/p2p".to_owned()];
+    while let Some(place) = places.pop() {
+        let mut file = documented.clone();
+        let there = file.pointer_mut(&place).unwrap().as_object_mut().unwrap();
+        let members: Vec<String> = there.keys().cloned().collect();
+        let inner = there.iter().filter(|(name, value)| value.is_object() && *name != "sessions");
+        places.extend(inner.map(|(name, _)| format!("{place}/{name}")));
+        there.insert("misspelt".to_owned(), 1.into());
+        let fault = file::parse(&file.to_string()).unwrap_err();
+        let (_, names) = fault.split_once("expected").unwrap_or_else(|| panic!("{place}: {fault}"));
+        for name in names.split('`').skip(1).step_by(2) {
+            assert!(members.iter().any(|member| member == name), "{place}/{name} is not in docs/config.md");
+            accepted += 1;
+        }
+    }
+    assert!(accepted > 50, "{accepted}");
+}
+
+#[test]
+fn every_bound_reaches_the_node() {
+    let set = p2p(r#""keyCompromiseGraceHours": 2, "minProtocolVersion": 2, "maxQuestionChain": 3,
+        "rateLimit": {"logs": {"ban": "7m"}},
+        "replay": {"window": "1m", "maxNonces": 4},
+        "outbox": {"maxMessages": 5, "maxPerPeer": 6, "maxBytes": 7, "firstRetry": "8s", "lastRetry": "9s"},
+        "requests": {"maxWaiting": 10, "maxPerPeer": 11, "maxBytes": 12, "expire": "13s"},
+        "limits": {"maxStreams": 14, "maxStrangerStreams": 15, "maxStreamsPerPeer": 16, "maxRequestsPerStream": 17,
+            "maxQuestions": 18, "maxGrants": 19, "maxPeers": 20, "maxInvites": 21, "maxTopics": 22,
+            "maxDiscovered": 23, "idleTimeout": "24s", "handshakeTimeout": "25s"}"#)
+    .unwrap()
+    .core();
+    assert_eq!(set.validate(), Ok(()));
+    let seconds = Duration::from_secs;
+    assert_eq!((set.rotation_grace_compromise, set.min_version, set.max_chain), (seconds(7200), 2, 3));
+    assert_eq!((set.rates.logs.ban, set.replay.window, set.replay.max_nonces), (seconds(420), seconds(60), 4));
+    let outbox = &set.outbox;
+    assert_eq!((outbox.max_messages, outbox.max_per_peer, outbox.max_bytes), (5, 6, 7));
+    assert_eq!((outbox.first_retry, outbox.last_retry), (seconds(8), seconds(9)));
+    let discovery = &set.discovery;
+    assert_eq!((discovery.max_requests, discovery.max_held_per_peer, discovery.max_held_bytes), (10, 11, 12));
+    assert_eq!((discovery.request_expiry, discovery.max_topics, discovery.max_found), (seconds(13), 22, 23));
+    assert_eq!((set.max_streams, set.max_stranger_streams, set.max_streams_per_remote), (14, 15, 16));
+    assert_eq!((set.max_requests_per_stream, set.max_asks, set.max_grants), (17, 18, 19));
+    assert_eq!((set.max_peers, set.max_invites), (20, 21));
+    assert_eq!((set.idle_timeout, set.handshake_timeout), (seconds(24), seconds(25)));
 }
 
 #[test]
@@ -62,7 +115,7 @@ fn settings_reach_the_node() {
     let config = p2p(r#""keyRotationGraceHours": 2, "maxPayloadSize": 1000, "ephemeralTtl": "5m",
            "rateLimit": {"logs": {"maxPerMinute": 7}, "invalid": {"maxPerHour": 9}}"#)
     .unwrap();
-    let set = crate::node::core_config(&config);
+    let set = config.core();
     assert_eq!((set.rotation_grace, set.ephemeral_ttl), (Duration::from_secs(7200), Duration::from_secs(300)));
     assert_eq!(set.max_payload, 1000);
     assert_eq!((set.rates.logs.per_minute, set.rates.logs.per_hour, set.rates.invalid.per_hour), (7, 100, 9));

@@ -25,7 +25,11 @@ pub(super) fn log_path(home: &Home) -> PathBuf {
 /// The file cannot be made or written.
 pub(super) fn open(path: &Path) -> io::Result<File> {
     if fs::metadata(path).is_ok_and(|about| about.len() >= LONG) {
-        fs::rename(path, path.with_extension("log.1"))?;
+        match fs::rename(path, path.with_extension("log.1")) {
+            // Two that start at once: the other was faster.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            result => result?,
+        }
     }
     OpenOptions::new().create(true).append(true).mode(0o600).open(path)
 }

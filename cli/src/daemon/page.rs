@@ -21,12 +21,16 @@ const OPENER: &str = if cfg!(target_os = "macos") { "open" } else { "xdg-open" }
 /// # Errors
 /// No daemon runs, it has no page, or no browser can be opened.
 pub(crate) async fn page(home: &Home, open: bool, out: Output) -> Result<Shown, Failure> {
-    let Some(daemon) = Connection::open(home).await? else {
+    let words = ["p2p", "ui", "--json"].map(str::to_owned).to_vec();
+    let said = match Connection::open(home).await? {
+        Some(daemon) => daemon.ask_about_itself(words).await?,
+        None => None,
+    };
+    let Some(said) = said else {
         let message = format!("no daemon runs for the home {}: it has the page", home.folder().display());
         return Err(Failure::new(Exit::Offline, message, "`wopr daemon start` starts one"));
     };
-    let words = ["p2p", "ui", "--json"].map(str::to_owned).to_vec();
-    let Said { url, expires } = serde_json::from_str(&daemon.ask(words, None).await?.out).map_err(|_| {
+    let Said { url, expires } = serde_json::from_str(&said.out).map_err(|_| {
         let next = "start it again with this program: wopr daemon restart";
         Failure::new(Exit::VersionMismatch, "the daemon's answer cannot be read", next)
     })?;

@@ -13,7 +13,7 @@ use crate::exit::Failure;
 use crate::output::Shown;
 
 /// The version of requests and responses.
-pub(super) const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 2;
 /// The longest frame, in bytes: a message from stdin, and room for the rest.
 pub(super) const MAX_FRAME: u32 = 16 << 20;
 /// The socket's name in the home's `p2p` folder, which only its owner can enter.
@@ -31,6 +31,8 @@ pub(super) struct Request {
 /// What came of it.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Response {
+    /// The request was read and is about to be done: always the first. Without it nothing was done.
+    Taken,
     /// To be printed; more follows.
     Part(Shown),
     /// To be printed.

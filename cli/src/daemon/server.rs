@@ -260,6 +260,10 @@ async fn answer(mut stream: UnixStream, life: &Life<'_>, place: SemaphoreGuard<'
     });
     let result = match request.await {
         Ok(Request { words, stdin }) => {
+            // Whoever does not hear this may have the command done by another node.
+            if write(&mut stream, &Response::Taken).await.is_err() {
+                return;
+            }
             let words = std::iter::once("wopr".to_owned()).chain(words);
             match Cli::try_parse_from(words) {
                 Ok(Cli { area: Area::Daemon { command: Daemon::Stop }, .. }) => {

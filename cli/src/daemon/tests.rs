@@ -109,7 +109,9 @@ fn what_is_not_a_request_ends_its_connection_and_nothing_else() {
     use smol::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let (_folder, home) = new_home();
     with_daemon(&home, async {
-        for junk in [&b"\x01\x00\x00\x00\x02{}"[..], b"\x09\x00\x00\x00\x00", b"\x01\xff\xff\xff\xff", b"\x01"] {
+        const OURS: u8 = protocol::VERSION;
+        let junk = [&[OURS, 0, 0, 0, 2, b'{', b'}'][..], &[9, 0, 0, 0, 0], &[OURS, 0xff, 0xff, 0xff, 0xff], &[OURS]];
+        for junk in junk {
             let mut stream = smol::net::unix::UnixStream::connect(home.p2p().join(protocol::SOCKET)).await.unwrap();
             stream.write_all(junk).await.unwrap();
             stream.shutdown(std::net::Shutdown::Write).unwrap();

@@ -26,9 +26,9 @@ pub(super) fn answer(question: &str) -> String {
     let words = question.split_whitespace().count();
     let topic = question.to_lowercase();
     if topic.contains("build") {
-        format!("The build is green: all tests pass. (A built-in command answers your {words} words, not an AI.)")
+        format!("The build is green. (A built-in command read your {words} words.)")
     } else {
-        format!("I read {words} words. (A built-in command answers, not an AI: ask it about the build.)")
+        format!("I read {words} words. (A built-in command: ask it about the build.)")
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::program::{Outcome, Place, run};
+use super::program::{Outcome, Place, Running, run};
 
 /// How long one command of the program may take before the test fails. Far above what any of them needs.
 const COMMAND_LIMIT: Duration = Duration::from_secs(90);
@@ -81,6 +81,13 @@ impl Home {
         let mut command = self.command();
         command.arg("p2p").args(args);
         run(command, input, COMMAND_LIMIT)
+    }
+
+    /// Starts `wopr p2p …` and leaves it running.
+    pub(crate) fn p2p_started(&self, args: &[&str]) -> Running {
+        let mut command = self.command();
+        command.arg("p2p").args(args);
+        Running::start(&format!("{} of {}", args.join(" "), self.name), command)
     }
 
     /// This node's public key; the first call makes its identity.

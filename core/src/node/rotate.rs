@@ -247,8 +247,7 @@ impl Node {
 
     /// Whether we met a peer after a rotation, so that it may know us by the new key only.
     fn met_after_rotation(&self, old: &PublicKey, peer: &PublicKey) -> bool {
-        let position = self.identity.retired.iter().position(|retired| retired.identity.public_key() == *old);
-        let rotated = position.and_then(|position| self.identity.successor_of(position).rotated_at());
+        let rotated = self.identity.successor_of(old).and_then(Identity::rotated_at);
         self.access.peers.get(peer).is_none_or(|peer| rotated.is_none_or(|rotated| peer.added > rotated))
     }
 
@@ -350,10 +349,13 @@ impl Node {
             let retired = &self.identity.retired[position];
             let grace = self.config.grace(retired.reason);
             if retired.valid_until > now.wall + grace + self.config.replay.window {
-                let successor = self.identity.successor_of(position);
-                let text = statement(&retired.identity, successor, retired.reason, grace, now);
+                let successor = self.identity.successor_of(&retired.identity.public_key());
+                let text = successor.map(|next| statement(&retired.identity, next, retired.reason, grace, now));
                 let retired = &mut self.identity.retired[position];
-                (retired.statement, retired.valid_until) = (text, now.wall + grace);
+                retired.valid_until = now.wall + grace;
+                if let Some(text) = text {
+                    retired.statement = text;
+                }
                 mended = true;
             }
         }
@@ -377,6 +379,8 @@ impl Node {
         for key in &over {
             self.outputs.push_back(Output::Unlisten { topic: key.topic() });
         }
+        let pending: Vec<(PublicKey, PublicKey)> = self.notices.pending.keys().copied().collect();
+        let knew = pending.into_iter().filter(|(old, peer)| !self.met_after_rotation(old, peer)).collect::<Vec<_>>();
         // Peers can still be told of the last of them: its successor is there to prove itself.
         let last = self.identity.retired.iter().rfind(|retired| over.contains(&retired.identity.public_key()));
         let last = last.filter(|last| !self.untold(&last.identity.public_key()).is_empty());
@@ -384,6 +388,9 @@ impl Node {
         self.identity.retired.retain(|retired| !over.contains(&retired.identity.public_key()));
         let told_of: Vec<PublicKey> = self.identity.rotations().map(|rotation| rotation.old).collect();
         self.notices.pending.retain(|(old, _), _| told_of.contains(old));
+        for (old, peer) in knew.into_iter().filter(|(old, _)| !told_of.contains(old)) {
+            self.event(Event::RotationMissed { peer, old });
+        }
         let stale: Vec<StreamId> = self
             .streams
             .iter()

@@ -78,6 +78,7 @@ const fn limited(event: &Event) -> Option<&'static str> {
         | Event::KeyRotated { .. }
         | Event::OwnKeyRotated { .. }
         | Event::RotationTold { .. }
+        | Event::RotationMissed { .. }
         | Event::MessageDelivered { .. }
         | Event::QuestionAnswered { .. }
         | Event::MessageQueued { .. }

@@ -38,7 +38,8 @@ impl Subject {
             | Event::ConnectRequested { peer, .. }
             | Event::ConnectAnswered { peer, .. }
             | Event::MessageHeld { peer, .. }
-            | Event::RotationTold { peer } => Some(*peer),
+            | Event::RotationTold { peer }
+            | Event::RotationMissed { peer, .. } => Some(*peer),
             Event::KeyRotated { new, .. } => Some(*new),
             Event::RotationConflict { known, .. } => Some(*known),
             Event::PeerRejected { .. } | Event::OwnKeyRotated { .. } | Event::StoreFailed { .. } => None,
@@ -140,6 +141,7 @@ fn details(event: &Event) -> Vec<(&'static str, Value)> {
         Event::RotationConflict { old, refused, .. } => vec![("oldKey", text(old)), ("refusedKey", text(refused))],
         Event::OwnKeyRotated { old, new } => vec![("newKey", text(new)), ("oldKey", text(old))],
         Event::RotationTold { .. } => Vec::new(),
+        Event::RotationMissed { old, .. } => vec![("oldKey", text(old))],
         Event::PeerDiscovered { proven, topic, .. } => {
             vec![("proven", (*proven).into()), ("topic", text(topic))]
         }
