@@ -21,6 +21,7 @@ use std::thread;
 use std::time::Instant;
 
 use axum::Router;
+use axum::middleware;
 use axum::routing::{get, post};
 use smol::channel::{Receiver, Sender, bounded};
 use tokio::sync::{Semaphore, watch};
@@ -192,6 +193,7 @@ fn router(shared: &Arc<Shared>) -> Router {
         .route("/login", post(entry::login))
         .route("/assets/{name}", get(entry::asset))
         .route("/metrics", get(scrape::metrics))
+        .route_layer(middleware::from_fn(guard::in_time))
         .fallback(entry::locked)
         .with_state(Arc::clone(shared));
     guard::layer(routes, shared.address.port())

@@ -19,6 +19,24 @@ use crate::output::{Output, Shown};
 /// The longest notice that is kept, in bytes: a token with many sessions is the longest that is worth it.
 const MAX_NOTICE: usize = 32 << 10;
 
+/// Everything that the page can do.
+const ACTIONS: [&str; 14] = [
+    "approve",
+    "deny",
+    "name",
+    "revoke",
+    "grant",
+    "revoke-grant",
+    "invite",
+    "claim",
+    "revoke-invite",
+    "join",
+    "leave",
+    "connect",
+    "profile",
+    "cancel",
+];
+
 /// Does what a form asks for, and goes back to where it was.
 pub(super) async fn act(
     visitor: Visitor,
@@ -109,22 +127,6 @@ fn back(typed: &str) -> &str {
 
 /// The action as a word of ours.
 fn known(action: &str) -> &'static str {
-    const ACTIONS: [&str; 14] = [
-        "approve",
-        "deny",
-        "name",
-        "revoke",
-        "grant",
-        "revoke-grant",
-        "invite",
-        "claim",
-        "revoke-invite",
-        "join",
-        "leave",
-        "connect",
-        "profile",
-        "cancel",
-    ];
     ACTIONS.into_iter().find(|known| *known == action).unwrap_or("unknown")
 }
 
@@ -157,22 +159,7 @@ mod tests {
             ("profile", "{}"),
             ("id", "12ab"),
         ];
-        for action in [
-            "approve",
-            "deny",
-            "name",
-            "revoke",
-            "grant",
-            "revoke-grant",
-            "invite",
-            "claim",
-            "revoke-invite",
-            "join",
-            "leave",
-            "connect",
-            "profile",
-            "cancel",
-        ] {
+        for action in ACTIONS {
             assert!(words_of(action, &fields).is_ok(), "{action}: {:?}", words_of(action, &fields));
             assert_eq!(known(action), action);
         }

@@ -4,7 +4,7 @@
 //! another origin, which the browser tells us (`Origin`, `Sec-Fetch-Site`), or as if from ours, by a name of its own
 //! that it lets point to 127.0.0.1 (DNS rebinding), which the `Host` tells us. Both are refused here, read or write.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -40,6 +40,17 @@ const HEADERS: [(HeaderName, &str); 7] = [
 /// Puts the guard around routes.
 pub(super) fn layer(routes: Router, port: u16) -> Router {
     routes.layer(DefaultBodyLimit::max(MAX_FORM)).layer(middleware::from_fn_with_state(port, guard))
+}
+
+/// How long a request may take, its body included, until its answer begins: longer than any command of the page.
+const REQUEST_LIMIT: Duration = Duration::from_secs(60);
+
+/// Ends a request of the page that takes too long. Dropping it leaves a command running, as ending one in a terminal does.
+pub(super) async fn in_time(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(REQUEST_LIMIT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => (StatusCode::REQUEST_TIMEOUT, "this took too long\n").into_response(),
+    }
 }
 
 async fn guard(State(port): State<u16>, request: Request, next: Next) -> Response {

@@ -98,7 +98,7 @@ fn said(notice: &Notice) -> Markup {
     let Notice { done, text, more } = notice;
     let token = text.starts_with("wop1://");
     html! {
-        div.notice .bad[!done] #notice role=(if *done { "status" } else { "alert" }) {
+        div.notice .bad[!done] #notice tabindex="-1" autofocus role=(if *done { "status" } else { "alert" }) {
             @if token {
                 p { strong { "The invite's token." } " Send it to its peer over a channel that you trust." }
                 div.copyable { code #token { (text) } button type="button" data-copy=(text) { "Copy" } }

@@ -82,7 +82,7 @@ fn granted(view: &View, grant: &Grant) -> Markup {
             }
             div.decide {
                 (view.button(&Button {
-                    action: "revoke-grant", fields: &[("grant", &id)], text: "Revoke grant", label: &format!("the grant of {label}"), class: "danger",
+                    action: "revoke-grant", fields: &[("grant", &id)], text: "Revoke grant", label: &format!("of {label}"), class: "danger",
                 }))
             }
         }

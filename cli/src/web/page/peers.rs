@@ -62,7 +62,7 @@ fn card(view: &View, peer: &Peer, used: &[Standing]) -> Markup {
         snapshot.grants.iter().filter(|grant| grant.peer == peer.key && grant.in_force(view.now)).collect();
     let invited = snapshot.invites.iter().any(|invite| invite.subject == peer.key && invite.is_claimable(view.now));
     let whole = peer.key.to_string();
-    let label = view.names.label(&peer.key);
+    let label = format!("of {}", view.names.label(&peer.key));
     html! {
         article.card.peer {
             div.says {

@@ -76,7 +76,7 @@ fn met(view: &View) -> Markup {
 }
 
 fn card(view: &View, found: &Discovered) -> Markup {
-    let (key, label) = (found.key.to_string(), view.names.label(&found.key));
+    let (key, label) = (found.key.to_string(), format!("of {}", view.names.label(&found.key)));
     html! {
         article.card {
             div.says {
