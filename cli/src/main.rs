@@ -10,8 +10,11 @@ mod dht;
 mod duration;
 mod exit;
 mod local;
+mod log;
+mod metrics;
 mod node;
 mod output;
+mod web;
 
 use std::process::ExitCode;
 
@@ -58,6 +61,7 @@ async fn run(cli: Cli) -> Result<Option<Exit>, Failure> {
             P2p::Node(command) => daemon::perform(&home()?, command, words(), out).await?,
             P2p::Events { follow: true } => daemon::follow(&home()?, words(), out).await?,
             P2p::Events { follow: false } => local::events(&home()?, out)?,
+            P2p::Ui { open } => daemon::page(&home()?, open, out).await?,
             P2p::Dht { listen } => return dht::run(listen, Config::load(home()?.folder())?, out).await.map(well),
             P2p::Demo => return demo::run(out).await.map(well),
             P2p::DemoAnswer => return demo::answer::run(out).map(well),

@@ -346,5 +346,12 @@ fn everybody_who_waits_for_the_announcement_hears_how_it_went() {
 
 fn offline(home: &Home, listen: bool) -> Options {
     let handlers = Handlers::new(SessionReader::new(home));
-    Options { config: Config::default(), network: Arc::new(Offline), handlers, listen, report: Box::new(|_| {}) }
+    Options {
+        config: Config::default(),
+        network: Arc::new(Offline),
+        handlers,
+        listen,
+        report: Box::new(|_| {}),
+        observe: Box::new(|_| {}),
+    }
 }

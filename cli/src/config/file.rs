@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
+use tracing::level_filters::LevelFilter;
 use wopr_p2p_core::access::{Capability, SessionName, TrustLevel};
 use wopr_p2p_core::chain::Chain;
 
@@ -61,6 +62,8 @@ pub(super) fn parse(text: &str) -> Result<Config, String> {
         discovery_trust: p2p.discovery_trust,
         auto_accept: p2p.auto_accept,
         gateway: p2p.gateway.or(root.gateway),
+        ui_port: p2p.ui_port,
+        log: p2p.log,
         disabled,
     })
 }
@@ -129,9 +132,46 @@ struct P2p {
     discovery_trust: Option<TrustLevel>,
     auto_accept: Option<bool>,
     gateway: Option<Gateway>,
-    // Checked so that a file written for it is not refused; it takes effect with the page.
-    #[serde(rename = "uiPort")]
-    _ui_port: Option<u16>,
+    #[serde(deserialize_with = "ui_port")]
+    ui_port: Option<UiPort>,
+    log: Log,
+}
+
+/// How the daemon writes its log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Log {
+    /// How much.
+    #[serde(deserialize_with = "level")]
+    pub(crate) level: Option<LevelFilter>,
+    /// As what.
+    pub(crate) format: Option<LogFormat>,
+}
+
+/// What a line of the log is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// An object for programs.
+    Json,
+}
+
+/// Where the page is, on 127.0.0.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UiPort {
+    /// Nowhere.
+    Off,
+    /// On this port; 0 is any that is free.
+    Port(u16),
+}
+
+impl Default for UiPort {
+    fn default() -> Self {
+        Self::Port(7334)
+    }
 }
 
 /// How much one peer may do.
@@ -238,6 +278,37 @@ fn payload_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32
 
 fn grace_hours<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
     within(deserializer, &GRACE_HOURS, "hours")
+}
+
+fn ui_port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<UiPort>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Switch(bool),
+        Number(u64),
+        Other(serde::de::IgnoredAny),
+    }
+    let port = match Written::deserialize(deserializer)? {
+        Written::Switch(false) => Some(UiPort::Off),
+        Written::Number(port) => u16::try_from(port).ok().map(UiPort::Port),
+        Written::Switch(true) | Written::Other(_) => None,
+    };
+    let accepted = "a port must be 1 to 65535, 0 for any that is free, or false for no page";
+    port.map(Some).ok_or_else(|| D::Error::custom(accepted))
+}
+
+/// What [`log_level`] reads.
+pub(super) const LOG_LEVELS: &str = "off, error, warn, info, debug or trace";
+
+/// A level by its name.
+pub(super) fn log_level(text: &str) -> Option<LevelFilter> {
+    // The parser takes numbers, too.
+    LOG_LEVELS.split([',', ' ']).any(|name| name == text && name != "or").then(|| text.parse().ok()).flatten()
+}
+
+fn level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<LevelFilter>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    log_level(&text).map(Some).ok_or_else(|| D::Error::custom(format!("{text:?} is not {LOG_LEVELS}")))
 }
 
 fn version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_signal::{Signal, Signals};
@@ -21,14 +22,17 @@ use wopr_p2p_smol::home::Home;
 
 use super::detached::{self, Log};
 use super::events;
+use super::page;
 use super::protocol::{FrameError, Request, Response, SOCKET, read, write};
 use super::status::DaemonStatus;
 use crate::args::{Area, Cli, Daemon, P2p};
 use crate::command;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
+use crate::log;
 use crate::node::{Node, Reach};
-use crate::output::{BOLD, GOOD, Object, Output, Shown, WARN};
+use crate::output::{BOLD, GOOD, Object, Output, Shown};
+use crate::web::Web;
 
 /// Commands that are done at the same time; more have to wait.
 const MAX_COMMANDS: usize = 64;
@@ -36,6 +40,8 @@ const MAX_COMMANDS: usize = 64;
 const MAX_FOLLOWERS: usize = 16;
 /// How long a connection may take to send its request.
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
+/// How often the length of the log is looked at.
+const LOG_LOOK: Duration = Duration::from_secs(5);
 /// How long a status waits to hear whether the node was announced.
 const ANNOUNCED_LIMIT: Duration = Duration::from_millis(200);
 
@@ -49,7 +55,9 @@ pub(crate) async fn run(home: &Home, out: Output, detached: bool) -> Result<(), 
         detached::leave_terminal();
     }
     let signals = signals()?;
-    live(home, &Config::load(home.folder())?, Voice { out, detached }, until_asked(signals)).await
+    let config = Config::load(home.folder())?;
+    log::start(&config);
+    live(home, &config, Voice { out, detached }, until_asked(signals)).await
 }
 
 /// How the daemon speaks.
@@ -63,6 +71,7 @@ pub(super) struct Voice {
 struct Life<'a> {
     home: &'a Home,
     node: &'a Node,
+    web: &'a Web,
     started: WallTime,
     places: Semaphore,
     followers: Semaphore,
@@ -77,7 +86,8 @@ pub(super) async fn live(
     voice: Voice,
     until: impl Future<Output = Result<(), Failure>>,
 ) -> Result<(), Failure> {
-    let node = Node::open(home, config, Reach::BothWays).await?;
+    let node = Arc::new(Node::open(home, config, Reach::BothWays).await?);
+    let web = Web::start(home, config, &node);
     let (stop, stopping) = unbounded();
     let mut farewell = Vec::new();
     let result = match Socket::bind(home) {
@@ -85,6 +95,7 @@ pub(super) async fn live(
             let life = Life {
                 home,
                 node: &node,
+                web: &web,
                 started: Node::now(),
                 places: Semaphore::new(MAX_COMMANDS),
                 followers: Semaphore::new(MAX_FOLLOWERS),
@@ -92,7 +103,7 @@ pub(super) async fn live(
             };
             // The commands under way borrow the life, and end with the executor.
             let executor = Executor::new();
-            let serving = future::or(socket.serve(&executor, &life), report(&node, home, voice));
+            let serving = future::or(socket.serve(&executor, &life), report(&node, &web, home, voice));
             let asked = async {
                 farewell.extend(stopping.recv().await);
                 Ok(())
@@ -102,7 +113,12 @@ pub(super) async fn live(
         Err(failure) => Err(failure),
     };
     notify(&[NotifyState::Stopping]);
-    node.close().await;
+    tracing::info!("the daemon stops");
+    web.stop().await;
+    // Nobody else has it: the commands ended with the executor, the requests with the server.
+    if let Some(node) = Arc::into_inner(node) {
+        node.close().await;
+    }
     while let Ok(stream) = stopping.try_recv() {
         farewell.push(stream);
     }
@@ -135,14 +151,18 @@ pub(crate) async fn until_asked(mut signals: Signals) -> Result<(), Failure> {
 }
 
 /// Says when the node is ready, and then what happens.
-async fn report(node: &Node, home: &Home, voice: Voice) -> Result<(), Failure> {
+async fn report(node: &Node, web: &Web, home: &Home, voice: Voice) -> Result<(), Failure> {
     let happening = node.events().await;
     let announced = node.listening().await;
     if let Err(error) = &announced {
-        let mut stderr = anstream::stderr().lock();
-        io::Write::write_fmt(&mut stderr, format_args!("{WARN}not announced yet:{WARN:#} {error}\n"))?;
+        tracing::warn!(%error, "not announced yet");
+    }
+    if let Some(why) = web.failure() {
+        tracing::warn!(why, "there is no page and no metrics");
     }
     let key = node.snapshot().await?.public_key;
+    let page = web.address().map(tracing::field::display);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), node = key.short_id(), page, "the daemon is ready");
     let ready = Object::default().with("ready", true).shown("publicKey", key).with("shortId", key.short_id());
     let ready = ready.with("announced", announced.is_ok());
     let text = format!("{GOOD}ready{GOOD:#} publicKey: {BOLD}{key}{BOLD:#}\n");
@@ -158,15 +178,29 @@ async fn report(node: &Node, home: &Home, voice: Voice) -> Result<(), Failure> {
 }
 
 async fn show_events(out: Output, happening: Receiver<Happened>, log: Option<Log>) -> Result<(), Failure> {
-    while let Ok(happened) = happening.recv().await {
+    let short = |log: &Option<Log>| log.as_ref().map_or(Ok(()), Log::keep_short);
+    loop {
+        let happened = async { Some(happening.recv().await) };
+        // The log grows by itself, too.
+        let tick = async {
+            Timer::after(LOG_LOOK).await;
+            None
+        };
+        let written = match future::or(happened, tick).await {
+            Some(Ok(happened)) => out.show(&events::show(&happened.line, out)).and_then(|()| short(&log)),
+            None => short(&log),
+            Some(Err(_)) => {
+                return Err(Failure::invalid(
+                    "the node stopped by itself",
+                    "look at the lines above, and start it again",
+                ));
+            }
+        };
         // A full disk takes no log: that must not end the node.
-        let written =
-            out.show(&events::show(&happened.line, out)).and_then(|()| log.as_ref().map_or(Ok(()), Log::keep_short));
         if log.is_none() {
             written?;
         }
     }
-    Err(Failure::invalid("the node stopped by itself", "look at the lines above, and start it again"))
 }
 
 /// The listening socket; its file goes with it.
@@ -268,6 +302,7 @@ fn unknown() -> Failure {
 async fn execute(area: Area, stdin: Option<String>, life: &Life<'_>, out: Output) -> Result<Shown, Failure> {
     match area {
         Area::P2p { command: P2p::Node(command) } => command::execute(command, stdin, life.node, out).await,
+        Area::P2p { command: P2p::Ui { .. } } => page::link(life.web, out),
         Area::Daemon { command: Daemon::Start } => status(life, life.node.listening().await.is_ok(), out).await,
         Area::Daemon { command: Daemon::Status } => {
             let announced = async { life.node.listening().await.is_ok() };
@@ -282,7 +317,7 @@ async fn execute(area: Area, stdin: Option<String>, life: &Life<'_>, out: Output
 }
 
 async fn status(life: &Life<'_>, announced: bool, out: Output) -> Result<Shown, Failure> {
-    out.render(&DaemonStatus::of(life.node, life.home, life.started, announced).await?)
+    out.render(&DaemonStatus::of(life.node, life.web, life.home, life.started, announced).await?)
 }
 
 /// Sends what happens for as long as the other side listens.

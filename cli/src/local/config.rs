@@ -17,13 +17,15 @@ use crate::output::{DIM, Json, Object, Output, Shown, View};
 const P2P: [&str; 3] = ["plugins", "data", "p2p"];
 
 /// The variables that come before the file, and the setting that each is for.
-const VARIABLES: [(&str, &str); 6] = [
+const VARIABLES: [(&str, &str); 8] = [
     ("WOPR_P2P_BOOTSTRAP", "bootstrap"),
     ("WOPR_P2P_LAN", "lan"),
     ("WOPR_P2P_MAX_PAYLOAD", "maxPayloadSize"),
     ("WOPR_P2P_KEY_GRACE_HOURS", "keyRotationGraceHours"),
     ("WOPR_P2P_AUTO_ACCEPT", "autoAccept"),
     ("WOPR_P2P_DISCOVERY_TRUST", "discoveryTrust"),
+    ("WOPR_LOG", "log.level"),
+    ("WOPR_LOG_FORMAT", "log.format"),
 ];
 
 /// `config …`.
@@ -79,6 +81,7 @@ pub(crate) fn defaults() -> Value {
             "maxQuestions": 32, "maxGrants": 100_000, "maxPeers": 10_000, "maxInvites": 10_000, "maxTopics": 32,
             "maxDiscovered": 1024, "idleTimeout": "1m", "handshakeTimeout": "10s",
         },
+        "log": { "level": "info", "format": "text" },
         "sessions": {},
     })
 }
@@ -93,7 +96,7 @@ fn get(home: &Home, key: Option<&str>) -> Result<Found, Failure> {
     let mut from_variable = None;
     for (name, key_of) in VARIABLES {
         if let Some(value) = std::env::var(name).ok().filter(|value| !value.trim().is_empty()) {
-            effective[key_of] = variable(key_of, value.trim());
+            *place(&mut effective, &key_of.split('.').collect::<Vec<_>>()) = variable(key_of, value.trim());
             if key.map(setting) == Some(key_of) {
                 from_variable = Some(name);
             }
@@ -123,7 +126,7 @@ fn get(home: &Home, key: Option<&str>) -> Result<Found, Failure> {
 fn variable(key: &str, text: &str) -> Value {
     match key {
         "bootstrap" => text.split(',').map(str::trim).collect(),
-        "discoveryTrust" => text.into(),
+        "discoveryTrust" | "log.level" | "log.format" => text.into(),
         _ => serde_json::from_str(text).unwrap_or_else(|_| text.into()),
     }
 }
