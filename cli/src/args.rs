@@ -111,6 +111,12 @@ pub(crate) enum P2p {
         #[arg(long, short)]
         follow: bool,
     },
+    /// Print a link to the page of the running daemon: it opens once, within two minutes.
+    Ui {
+        /// Open it in the browser as well.
+        #[arg(long)]
+        open: bool,
+    },
     /// Run a bootstrap node of a private DHT in the foreground.
     Dht {
         /// Where to listen; port 0 takes any free one.

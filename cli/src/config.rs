@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use wopr_p2p_core::access::TrustLevel;
 
-pub(crate) use self::file::{Gateway, Rate, RateLimits, Session};
+pub(crate) use self::file::{Gateway, Rate, RateLimits, Session, UiPort};
 use crate::exit::Failure;
 
 /// The file's name in the home.
@@ -50,6 +50,8 @@ pub(crate) struct Config {
     pub(crate) auto_accept: Option<bool>,
     /// Where untrusted peers arrive.
     pub(crate) gateway: Option<Gateway>,
+    /// Where the page is.
+    pub(crate) ui_port: Option<UiPort>,
     /// Whether the owner has switched the plugin off.
     pub(crate) disabled: bool,
 }

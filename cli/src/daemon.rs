@@ -7,6 +7,7 @@ mod client;
 mod detached;
 mod events;
 mod lifecycle;
+mod page;
 mod protocol;
 mod server;
 mod status;
@@ -21,6 +22,7 @@ use wopr_p2p_smol::home::Home;
 
 pub(crate) use self::events::show as show_event;
 pub(crate) use self::lifecycle::{restart, start, status, stop};
+pub(crate) use self::page::page;
 pub(crate) use self::server::{run, signals, until_asked};
 use crate::args::NodeCommand;
 use crate::command;

@@ -12,6 +12,7 @@ mod exit;
 mod local;
 mod node;
 mod output;
+mod web;
 
 use std::process::ExitCode;
 
@@ -53,6 +54,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
             P2p::Node(command) => daemon::perform(&home()?, command, words(), out).await?,
             P2p::Events { follow: true } => daemon::follow(&home()?, words(), out).await?,
             P2p::Events { follow: false } => local::events(&home()?, out)?,
+            P2p::Ui { open } => daemon::page(&home()?, open, out).await?,
             P2p::Dht { listen } => return dht::run(listen, Config::load(home()?.folder())?, out).await,
             P2p::Demo => return demo::run(out).await,
             P2p::DemoAnswer => return demo::answer::run(out),

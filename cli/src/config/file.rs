@@ -47,6 +47,7 @@ pub(super) fn parse(text: &str) -> Result<Config, String> {
         discovery_trust: p2p.discovery_trust,
         auto_accept: p2p.auto_accept,
         gateway: p2p.gateway.or(root.gateway),
+        ui_port: p2p.ui_port,
         disabled,
     })
 }
@@ -104,9 +105,23 @@ struct P2p {
     discovery_trust: Option<TrustLevel>,
     auto_accept: Option<bool>,
     gateway: Option<Gateway>,
-    // Checked so that a file written for it is not refused; it takes effect with the page.
-    #[serde(rename = "uiPort")]
-    _ui_port: Option<u16>,
+    #[serde(deserialize_with = "ui_port")]
+    ui_port: Option<UiPort>,
+}
+
+/// Where the page is, on 127.0.0.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UiPort {
+    /// Nowhere.
+    Off,
+    /// On this port; 0 is any that is free.
+    Port(u16),
+}
+
+impl Default for UiPort {
+    fn default() -> Self {
+        Self::Port(7334)
+    }
 }
 
 /// How much one peer may do.
@@ -210,6 +225,23 @@ fn payload_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32
 
 fn grace_hours<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
     within(deserializer, &GRACE_HOURS, "hours")
+}
+
+fn ui_port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<UiPort>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Switch(bool),
+        Number(u64),
+        Other(serde::de::IgnoredAny),
+    }
+    let port = match Written::deserialize(deserializer)? {
+        Written::Switch(false) => Some(UiPort::Off),
+        Written::Number(port) => u16::try_from(port).ok().map(UiPort::Port),
+        Written::Switch(true) | Written::Other(_) => None,
+    };
+    let accepted = "a port must be 1 to 65535, 0 for any that is free, or false for no page";
+    port.map(Some).ok_or_else(|| D::Error::custom(accepted))
 }
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {

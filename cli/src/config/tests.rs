@@ -101,7 +101,7 @@ fn an_unknown_key_is_named_with_its_line_and_the_accepted_ones() {
 #[test]
 fn a_bad_value_is_named_with_its_line_its_key_and_what_is_accepted() {
     for (keys, key, accepted) in [
-        ("\n\n\"uiPort\": \"x\"", "line 5, key plugins.data.p2p.uiPort: ", "u16"),
+        ("\n\n\"uiPort\": \"x\"", "line 5, key plugins.data.p2p.uiPort: ", "1 to 65535"),
         ("\"discoveryTrust\": \"full\"", "line 3, key plugins.data.p2p.discoveryTrust: ", "semi-trusted"),
         ("\"autoAccept\": 1", "p2p.autoAccept: ", "boolean"),
         ("\"keyRotationGraceHours\": 200", "p2p.keyRotationGraceHours: ", "hours from 0 to 168"),

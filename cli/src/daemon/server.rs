@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_signal::{Signal, Signals};
@@ -21,6 +22,7 @@ use wopr_p2p_smol::home::Home;
 
 use super::detached::{self, Log};
 use super::events;
+use super::page;
 use super::protocol::{FrameError, Request, Response, SOCKET, read, write};
 use super::status::DaemonStatus;
 use crate::args::{Area, Cli, Daemon, P2p};
@@ -29,6 +31,7 @@ use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::node::{Node, Reach};
 use crate::output::{BOLD, GOOD, Object, Output, Shown, WARN};
+use crate::web::Web;
 
 /// Commands that are done at the same time; more have to wait.
 const MAX_COMMANDS: usize = 64;
@@ -63,6 +66,7 @@ pub(super) struct Voice {
 struct Life<'a> {
     home: &'a Home,
     node: &'a Node,
+    web: &'a Web,
     started: WallTime,
     places: Semaphore,
     followers: Semaphore,
@@ -77,7 +81,8 @@ pub(super) async fn live(
     voice: Voice,
     until: impl Future<Output = Result<(), Failure>>,
 ) -> Result<(), Failure> {
-    let node = Node::open(home, config, Reach::BothWays).await?;
+    let node = Arc::new(Node::open(home, config, Reach::BothWays).await?);
+    let web = Web::start(home, config, &node);
     let (stop, stopping) = unbounded();
     let mut farewell = Vec::new();
     let result = match Socket::bind(home) {
@@ -85,6 +90,7 @@ pub(super) async fn live(
             let life = Life {
                 home,
                 node: &node,
+                web: &web,
                 started: Node::now(),
                 places: Semaphore::new(MAX_COMMANDS),
                 followers: Semaphore::new(MAX_FOLLOWERS),
@@ -92,7 +98,7 @@ pub(super) async fn live(
             };
             // The commands under way borrow the life, and end with the executor.
             let executor = Executor::new();
-            let serving = future::or(socket.serve(&executor, &life), report(&node, home, voice));
+            let serving = future::or(socket.serve(&executor, &life), report(&node, &web, home, voice));
             let asked = async {
                 farewell.extend(stopping.recv().await);
                 Ok(())
@@ -102,7 +108,11 @@ pub(super) async fn live(
         Err(failure) => Err(failure),
     };
     notify(&[NotifyState::Stopping]);
-    node.close().await;
+    web.stop().await;
+    // Nobody else has it: the commands ended with the executor, the requests with the server.
+    if let Some(node) = Arc::into_inner(node) {
+        node.close().await;
+    }
     while let Ok(stream) = stopping.try_recv() {
         farewell.push(stream);
     }
@@ -135,12 +145,16 @@ pub(crate) async fn until_asked(mut signals: Signals) -> Result<(), Failure> {
 }
 
 /// Says when the node is ready, and then what happens.
-async fn report(node: &Node, home: &Home, voice: Voice) -> Result<(), Failure> {
+async fn report(node: &Node, web: &Web, home: &Home, voice: Voice) -> Result<(), Failure> {
     let happening = node.events().await;
     let announced = node.listening().await;
     if let Err(error) = &announced {
         let mut stderr = anstream::stderr().lock();
         io::Write::write_fmt(&mut stderr, format_args!("{WARN}not announced yet:{WARN:#} {error}\n"))?;
+    }
+    if let Some(why) = web.failure() {
+        let mut stderr = anstream::stderr().lock();
+        io::Write::write_fmt(&mut stderr, format_args!("{WARN}no page:{WARN:#} {why}\n"))?;
     }
     let key = node.snapshot().await?.public_key;
     let ready = Object::default().with("ready", true).shown("publicKey", key).with("shortId", key.short_id());
@@ -280,6 +294,7 @@ fn unknown() -> Failure {
 async fn execute(area: Area, stdin: Option<String>, life: &Life<'_>, out: Output) -> Result<Shown, Failure> {
     match area {
         Area::P2p { command: P2p::Node(command) } => command::execute(command, stdin, life.node, out).await,
+        Area::P2p { command: P2p::Ui { .. } } => page::link(life.web, out),
         Area::Daemon { command: Daemon::Start } => status(life, life.node.listening().await.is_ok(), out).await,
         Area::Daemon { command: Daemon::Status } => {
             let announced = async { life.node.listening().await.is_ok() };
@@ -294,7 +309,7 @@ async fn execute(area: Area, stdin: Option<String>, life: &Life<'_>, out: Output
 }
 
 async fn status(life: &Life<'_>, announced: bool, out: Output) -> Result<Shown, Failure> {
-    out.render(&DaemonStatus::of(life.node, life.home, life.started, announced).await?)
+    out.render(&DaemonStatus::of(life.node, life.web, life.home, life.started, announced).await?)
 }
 
 /// Sends what happens for as long as the other side listens.

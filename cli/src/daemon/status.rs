@@ -7,7 +7,8 @@ use wopr_p2p_smol::home::Home;
 use super::detached;
 use crate::exit::Failure;
 use crate::node::Node;
-use crate::output::{Cell, Fields, GOOD, Object, View, WARN, relative};
+use crate::output::{Cell, DIM, Fields, GOOD, Object, View, WARN, relative};
+use crate::web::Web;
 
 /// The running daemon.
 pub(super) struct DaemonStatus {
@@ -16,6 +17,7 @@ pub(super) struct DaemonStatus {
     public_key: PublicKey,
     announced: bool,
     connections: usize,
+    page: Result<Option<String>, String>,
     home: String,
     log: String,
 }
@@ -25,7 +27,13 @@ impl DaemonStatus {
     ///
     /// # Errors
     /// It has stopped.
-    pub(super) async fn of(node: &Node, home: &Home, started: WallTime, announced: bool) -> Result<Self, Failure> {
+    pub(super) async fn of(
+        node: &Node,
+        web: &Web,
+        home: &Home,
+        started: WallTime,
+        announced: bool,
+    ) -> Result<Self, Failure> {
         let snapshot = node.snapshot().await?;
         Ok(Self {
             pid: std::process::id(),
@@ -33,6 +41,10 @@ impl DaemonStatus {
             public_key: snapshot.public_key,
             announced,
             connections: snapshot.streams.len(),
+            page: match web.failure() {
+                Some(why) => Err(why.to_owned()),
+                None => Ok(web.address().map(|address| format!("http://{address}/"))),
+            },
             home: home.folder().display().to_string(),
             log: detached::log_path(home).display().to_string(),
         })
@@ -50,6 +62,8 @@ impl View for DaemonStatus {
             .with("shortId", self.public_key.short_id())
             .with("announced", self.announced)
             .with("connections", self.connections)
+            .with("page", self.page.as_ref().ok().and_then(Option::as_deref))
+            .with("pageFailure", self.page.as_ref().err().map(String::as_str))
             .with("home", self.home.as_str())
             .with("log", self.log.as_str())
     }
@@ -60,6 +74,11 @@ impl View for DaemonStatus {
         } else {
             Cell::styled("not yet: no node of the DHT has answered; it is tried again by itself", WARN)
         };
+        let page = match &self.page {
+            Ok(Some(url)) => Cell::from(format!("{url} (`wopr p2p ui` prints a link that opens it)")),
+            Ok(None) => Cell::styled("switched off (uiPort)", DIM),
+            Err(why) => Cell::styled(format!("none: {why}; set uiPort to another port, and restart"), WARN),
+        };
         Fields::default()
             .field("pid", self.pid.to_string())
             .field("version", env!("CARGO_PKG_VERSION"))
@@ -67,6 +86,7 @@ impl View for DaemonStatus {
             .field("shortId", self.public_key.short_id())
             .field("announced", announced)
             .field("connections", self.connections.to_string())
+            .field("page", page)
             .field("home", self.home.as_str())
             .field("log", self.log.as_str())
             .render(0)
