@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use wopr_p2p_core::access::TrustLevel;
 
-pub(crate) use self::file::{Gateway, Rate, RateLimits, Session, UiPort};
+pub(crate) use self::file::{Gateway, Mcp, Rate, RateLimits, Session, UiPort};
 use crate::exit::Failure;
 
 /// The file's name in the home.
@@ -52,6 +52,8 @@ pub(crate) struct Config {
     pub(crate) gateway: Option<Gateway>,
     /// Where the page is.
     pub(crate) ui_port: Option<UiPort>,
+    /// What agents may do.
+    pub(crate) mcp: Mcp,
     /// Whether the owner has switched the plugin off.
     pub(crate) disabled: bool,
 }

@@ -10,6 +10,7 @@ mod dht;
 mod duration;
 mod exit;
 mod local;
+mod mcp;
 mod node;
 mod output;
 mod web;
@@ -59,6 +60,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
             P2p::Demo => return demo::run(out).await,
             P2p::DemoAnswer => return demo::answer::run(out),
         },
+        Area::Mcp(typed) => mcp::run(&home()?, &typed, out)?,
         Area::Config { command } => local::config(&home()?, command, out)?,
         Area::Sessions { command } => local::sessions(&home()?, command, out)?,
         Area::Logs(logs) => local::logs(&home()?, &logs, out)?,

@@ -24,6 +24,7 @@ use wopr_p2p_smol::home::Home;
 use self::login::Logins;
 use crate::config::{Config, UiPort};
 use crate::exit::{Exit, Failure};
+use crate::mcp;
 use crate::node::Node;
 
 /// What the handlers share.
@@ -151,6 +152,6 @@ impl Web {
 
 /// All that is served, behind the guard. A further router is merged before the guard's layer.
 fn router(shared: &Arc<Shared>) -> Router {
-    let routes = Router::new().route("/", get(async || "wopr\n"));
+    let routes = Router::new().route("/", get(async || "wopr\n")).merge(mcp::router(&shared.home));
     guard::layer(routes, shared.address.port())
 }

@@ -65,6 +65,7 @@ pub(crate) fn defaults() -> Value {
             "invalid": { "maxPerMinute": 3, "maxPerHour": 10 },
         },
         "sessions": {},
+        "mcp": { "allow": [] },
     })
 }
 
