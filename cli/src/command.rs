@@ -13,7 +13,9 @@ mod peers;
 mod rotate;
 mod status;
 
+pub(crate) use self::failure::exit;
 pub(crate) use self::names::Names;
+pub(crate) use self::status::action_name;
 use crate::args::{Addressed, Invite, NodeCommand, Outbox};
 use crate::exit::Failure;
 use crate::node::{Node, Reach};

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use wopr_p2p_core::access::TrustLevel;
 
-pub(crate) use self::file::{Gateway, Mcp, Rate, RateLimits, Session, UiPort};
+pub(crate) use self::file::{Gateway, Log, LogFormat, Mcp, Rate, RateLimits, Session, UiPort};
 use crate::exit::Failure;
 
 /// The file's name in the home.
@@ -54,6 +54,8 @@ pub(crate) struct Config {
     pub(crate) ui_port: Option<UiPort>,
     /// What agents may do.
     pub(crate) mcp: Mcp,
+    /// How the daemon writes its log.
+    pub(crate) log: Log,
     /// Whether the owner has switched the plugin off.
     pub(crate) disabled: bool,
 }
@@ -131,6 +133,14 @@ impl Config {
             let accepted = "untrusted, semi-trusted or trusted";
             let trust = value.parse().map_err(|_| wrong("WOPR_P2P_DISCOVERY_TRUST", &value, accepted))?;
             self.discovery_trust = Some(trust);
+        }
+        if let Some(value) = read("WOPR_LOG") {
+            let level = file::log_level(&value).ok_or_else(|| wrong("WOPR_LOG", &value, file::LOG_LEVELS))?;
+            self.log.level = Some(level);
+        }
+        if let Some(value) = read("WOPR_LOG_FORMAT") {
+            let format = serde_json::from_value(value.as_str().into());
+            self.log.format = Some(format.map_err(|_| wrong("WOPR_LOG_FORMAT", &value, "text or json"))?);
         }
         Ok(())
     }

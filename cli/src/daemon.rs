@@ -20,7 +20,7 @@ use smol::{Timer, future};
 use wopr_p2p_core::Event;
 use wopr_p2p_smol::home::Home;
 
-pub(crate) use self::events::show as show_event;
+pub(crate) use self::events::{members as event_members, show as show_event};
 pub(crate) use self::lifecycle::{restart, start, status, stop};
 pub(crate) use self::page::page;
 pub(crate) use self::server::{run, signals, until_asked};

@@ -1,24 +1,27 @@
 //! The one place that knows the driver: opens the node of a home with its owner's settings, and closes it in order.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use smol::channel::Receiver;
 use wopr_p2p_core::gateway::Gateway;
 use wopr_p2p_core::keys::PublicKey;
 use wopr_p2p_core::node::Snapshot;
-use wopr_p2p_core::rate::{Limit, Standing};
+use wopr_p2p_core::rate::{Ban, Limit, Standing as Used};
 use wopr_p2p_core::time::WallTime;
 use wopr_p2p_core::{Command, CommandError, Reply};
 use wopr_p2p_smol::clock::Clock;
-use wopr_p2p_smol::driver::{Driver, Options};
+use wopr_p2p_smol::driver::{Driver, Options, Report};
 use wopr_p2p_smol::event_log::Happened;
 use wopr_p2p_smol::handler::{Handler, Handlers};
 use wopr_p2p_smol::home::{Home, HomeError};
 use wopr_p2p_smol::net::{Hyperswarm, HyperswarmConfig, NetError, Network, Offline, Surroundings};
 use wopr_p2p_smol::session_file::SessionReader;
 
+use crate::command::exit;
 use crate::config::{Config, EVERY_SESSION, Rate, Session};
 use crate::exit::{Exit, Failure};
+use crate::metrics::{self, Metrics, Standing};
 use crate::output::WARN;
 
 /// How far a node reaches.
@@ -38,6 +41,7 @@ pub(crate) enum Reach {
 pub(crate) struct Node {
     driver: Driver,
     reach: Reach,
+    metrics: Arc<Metrics>,
 }
 
 /// Why a node was not opened.
@@ -81,19 +85,22 @@ impl Node {
         // A node that runs for one command does that, and leaves the rest to the daemon.
         core.outbox.background = reach == Reach::BothWays;
         core.discovery.active = matches!(reach, Reach::Topics | Reach::BothWays);
+        let metrics = Arc::new(Metrics::new(Self::now()));
+        let observed = Arc::clone(&metrics);
         let options = Options {
             config: core,
             network: network(config, reach).await?,
             handlers: handlers(config, home)?,
             listen: reach == Reach::BothWays,
-            report: Box::new(|report| anstream::eprintln!("{WARN}warning:{WARN:#} {report}")),
+            report: Box::new(if reach == Reach::BothWays { log } else { print }),
+            observe: Box::new(move |observation| observed.observe(&observation)),
         };
         let driver = Driver::start(Arc::new(lock), options).map_err(|error| {
             let next =
                 "wopr never overwrites a file that it cannot read: put a good copy in its place, or move it away";
             Failure::invalid(format!("the node of {} cannot start: {error}", home.folder().display()), next)
         })?;
-        Ok(Self { driver, reach })
+        Ok(Self { driver, reach, metrics })
     }
 
     /// Has the node do something.
@@ -101,7 +108,32 @@ impl Node {
     /// # Errors
     /// Why it was not done.
     pub(crate) async fn run(&self, command: Command) -> Result<Reply, CommandError> {
-        self.driver.run(command).await
+        let (name, started) = (metrics::command_name(&command), Instant::now());
+        let result = self.driver.run(command).await;
+        let failed = result.as_ref().err().map(exit);
+        let took = started.elapsed();
+        tracing::debug!(command = name, outcome = failed.map(Exit::name), ?took, "a command");
+        self.metrics.command(name, failed, took);
+        result
+    }
+
+    /// Everything that is counted, and how the node is now.
+    ///
+    /// # Errors
+    /// The node has stopped.
+    pub(crate) async fn metrics(&self, around: &Surroundings) -> Result<String, Failure> {
+        let snapshot = self.snapshot().await?;
+        let load = self.driver.load().await.ok_or_else(stopped)?;
+        let bans = self.bans().await?;
+        Ok(self.metrics.text(&Standing { snapshot: &snapshot, load: &load, bans: &bans, around }))
+    }
+
+    /// Who may not do something for a while.
+    ///
+    /// # Errors
+    /// The node has stopped.
+    pub(crate) async fn bans(&self) -> Result<Vec<Ban>, Failure> {
+        self.driver.bans().await.ok_or_else(stopped)
     }
 
     /// Everything the owner can look at.
@@ -116,7 +148,7 @@ impl Node {
     ///
     /// # Errors
     /// The node has stopped.
-    pub(crate) async fn standing(&self, peer: PublicKey) -> Result<Vec<Standing>, Failure> {
+    pub(crate) async fn standing(&self, peer: PublicKey) -> Result<Vec<Used>, Failure> {
         self.driver.standing(peer).await.ok_or_else(stopped)
     }
 
@@ -152,6 +184,23 @@ impl Node {
     pub(crate) fn now() -> WallTime {
         Clock::start().now().wall
     }
+}
+
+/// What went wrong, for the daemon's log: a command's own words may quote a message.
+fn log(report: Report) {
+    match &report {
+        Report::Unanswered { peer, session, error } => {
+            let (peer, why) = (peer.short_id(), error.without_words());
+            tracing::warn!(peer, ?session, why, "a question got no answer");
+            tracing::debug!(%report);
+        }
+        _ => tracing::warn!("{report}"),
+    }
+}
+
+/// What went wrong, for whoever gave the command.
+fn print(report: Report) {
+    anstream::eprintln!("{WARN}warning:{WARN:#} {report}");
 }
 
 fn stopped() -> Failure {

@@ -4,8 +4,14 @@
 //! is left when the node is closed. Everything passes the guard (`guard`) first, whichever router it is for. Without
 //! the server the daemon goes on: a port that is taken is a warning.
 
+mod action;
+mod around;
+mod entry;
 mod guard;
+mod live;
 mod login;
+mod page;
+mod scrape;
 mod server;
 
 use std::convert::Infallible;
@@ -15,17 +21,21 @@ use std::thread;
 use std::time::Instant;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post};
 use smol::channel::{Receiver, Sender, bounded};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use wopr_p2p_core::time::WallTime;
 use wopr_p2p_smol::home::Home;
 
-use self::login::Logins;
+use self::around::Around;
+use self::login::{Logins, Secret};
 use crate::config::{Config, UiPort};
 use crate::exit::{Exit, Failure};
 use crate::mcp;
 use crate::node::Node;
+
+/// Pages that hear of changes at the same time.
+const MAX_LIVE: usize = 16;
 
 /// What the handlers share.
 pub(crate) struct Shared {
@@ -38,6 +48,10 @@ pub(crate) struct Shared {
     /// Becomes true when the daemon stops: whatever streams has to end then.
     pub(crate) stopping: watch::Receiver<bool>,
     logins: Mutex<Logins>,
+    around: Around,
+    /// Pages that hear of changes.
+    live_pages: Arc<Semaphore>,
+    scrape_token: Secret,
 }
 
 impl Shared {
@@ -81,8 +95,20 @@ impl Web {
             Err(error) => return cannot(&error),
         };
         let (stopping, told) = watch::channel(false);
-        let (node, home, logins) = (Arc::clone(node), home.clone(), Mutex::default());
-        let shared = Arc::new(Shared { node, home, address, stopping: told, logins });
+        let scrape_token = match scrape::token(home) {
+            Ok(token) => token,
+            Err(error) => return Self::Failed(format!("the metrics' token cannot be written: {error}")),
+        };
+        let shared = Arc::new(Shared {
+            node: Arc::clone(node),
+            home: home.clone(),
+            address,
+            stopping: told,
+            logins: Mutex::default(),
+            around: Around::default(),
+            live_pages: Arc::new(Semaphore::new(MAX_LIVE)),
+            scrape_token,
+        });
         let (stop, stopped) = bounded(1);
         let (end, ended) = bounded(1);
         let app = router(&shared);
@@ -152,6 +178,23 @@ impl Web {
 
 /// All that is served, behind the guard. A further router is merged before the guard's layer.
 fn router(shared: &Arc<Shared>) -> Router {
-    let routes = Router::new().route("/", get(async || "wopr\n")).merge(mcp::router(&shared.home));
+    let routes = Router::new()
+        .route("/s/{door}/", get(page::overview))
+        .route("/s/{door}/peers", get(page::peers))
+        .route("/s/{door}/access", get(page::access))
+        .route("/s/{door}/topics", get(page::topics))
+        .route("/s/{door}/messages", get(page::messages))
+        .route("/s/{door}/session", get(page::history))
+        .route("/s/{door}/activity", get(page::activity))
+        .route("/s/{door}/live", get(live::live))
+        .route("/s/{door}/do", post(action::act))
+        .route("/s/{door}/leave", post(entry::leave))
+        .route("/login/{token}", get(entry::link))
+        .route("/login", post(entry::login))
+        .route("/assets/{name}", get(entry::asset))
+        .route("/metrics", get(scrape::metrics))
+        .fallback(entry::locked)
+        .with_state(Arc::clone(shared))
+        .merge(mcp::router(&shared.home));
     guard::layer(routes, shared.address.port())
 }

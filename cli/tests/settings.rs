@@ -21,8 +21,10 @@ const LIMIT: Duration = Duration::from_secs(60);
 const KEY: &str = "MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
 
 /// Every setting in the file: a value that it takes, and one that it does not.
-const SETTINGS: [(&str, &str, &str); 22] = [
+const SETTINGS: [(&str, &str, &str); 24] = [
     ("uiPort", "7335", "70000"),
+    ("log.level", "debug", "loud"),
+    ("log.format", "json", "xml"),
     ("discoveryTrust", "semi-trusted", "full"),
     ("autoAccept", "true", "yes"),
     ("keyRotationGraceHours", "48", "169"),
@@ -47,11 +49,13 @@ const SETTINGS: [(&str, &str, &str); 22] = [
 ];
 
 /// Every variable, its setting, a value that it takes, and one that it does not.
-const VARIABLES: [(&str, &str, &str, &str); 5] = [
+const VARIABLES: [(&str, &str, &str, &str); 7] = [
     ("WOPR_P2P_AUTO_ACCEPT", "autoAccept", "true", "yes"),
     ("WOPR_P2P_DISCOVERY_TRUST", "discoveryTrust", "semi-trusted", "full"),
     ("WOPR_P2P_MAX_PAYLOAD", "maxPayloadSize", "2000", "2000000"),
     ("WOPR_P2P_KEY_GRACE_HOURS", "keyRotationGraceHours", "2", "a day"),
+    ("WOPR_LOG", "log.level", "debug", "5"),
+    ("WOPR_LOG_FORMAT", "log.format", "json", "xml"),
     ("WOPR_P2P_BOOTSTRAP", "bootstrap", "127.0.0.1:1", "nowhere"),
 ];
 

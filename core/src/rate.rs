@@ -133,6 +133,17 @@ pub struct Standing {
     pub banned: Option<Duration>,
 }
 
+/// Somebody who may not do something for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ban {
+    /// Who.
+    pub subject: Subject,
+    /// What.
+    pub action: Action,
+    /// For how long yet.
+    pub left: Duration,
+}
+
 /// The counters and bans of all subjects.
 #[derive(Clone, Debug)]
 pub struct RateLimiter {
@@ -173,6 +184,19 @@ impl RateLimiter {
             last_hour: row.within(HOUR, now),
             limit: self.config.limit(*action),
             banned: row.remaining_ban(now),
+        })
+    }
+
+    /// The bans in force, of peers and then of transports.
+    pub(crate) fn bans(&self, now: Now) -> impl Iterator<Item = Ban> {
+        let now = ticks(now.mono);
+        let peers = self.peers.records.iter().map(|(key, record)| (Subject::Peer(*key), record));
+        let transports = self.transports.records.iter().map(|(key, record)| (Subject::Transport(*key), record));
+        peers.chain(transports).flat_map(move |(subject, record)| {
+            let ban = move |(action, row): (&Action, &Row)| {
+                row.remaining_ban(now).map(|left| Ban { subject, action: *action, left })
+            };
+            record.rows.iter().filter_map(ban)
         })
     }
 

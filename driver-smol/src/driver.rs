@@ -3,6 +3,7 @@
 //! One task owns the node (`running.rs`). Everything slow (sockets, disk, AI commands) runs beside it and reports back
 //! through one bounded queue, so a peer that sends faster than we work is slowed down by its own stream.
 
+mod observe;
 mod running;
 
 use std::convert::Infallible;
@@ -14,13 +15,14 @@ use smol::Task;
 use smol::channel::{Receiver, Sender, bounded};
 use wopr_p2p_core::access::SessionName;
 use wopr_p2p_core::keys::PublicKey;
-use wopr_p2p_core::node::Snapshot;
-use wopr_p2p_core::rate::Standing;
+use wopr_p2p_core::node::{Load, Snapshot};
+use wopr_p2p_core::rate::{Ban, Standing};
 use wopr_p2p_core::time::Now;
 use wopr_p2p_core::{
     AskId, Command, CommandError, Config, Document, Input, Node, Reply, StartError, Stored, StreamOrigin,
 };
 
+pub use self::observe::{Observation, Observe};
 use self::running::Running;
 use crate::clock::Clock;
 use crate::disk::{Disk, Written};
@@ -49,6 +51,8 @@ pub struct Options {
     pub listen: bool,
     /// Hears what went wrong on our side, for the owner. Called in the loop: it must not block.
     pub report: Box<dyn Fn(Report) + Send>,
+    /// Hears what can be counted.
+    pub observe: Observe,
 }
 
 /// Something that went wrong on our side and that no [`Event`](wopr_p2p_core::Event) says.
@@ -186,6 +190,16 @@ impl Driver {
     /// How much of its limits a peer has used; `None` if the node has stopped.
     pub async fn standing(&self, peer: PublicKey) -> Option<Vec<Standing>> {
         self.look(move |node, now| node.standing(&peer, now)).await
+    }
+
+    /// How much the node holds; `None` if it has stopped.
+    pub async fn load(&self) -> Option<Load> {
+        self.look(|node, _| node.load()).await
+    }
+
+    /// Who may not do something for a while; `None` if the node has stopped.
+    pub async fn bans(&self) -> Option<Vec<Ban>> {
+        self.look(Node::bans).await
     }
 
     /// What happens from now on, each with its line in the log, where it is already. A subscriber that is too slow misses

@@ -243,6 +243,18 @@ impl fmt::Display for HandlerError {
 
 impl Error for HandlerError {}
 
+impl HandlerError {
+    /// The same sentence without what the command said: it may have quoted the question.
+    #[must_use]
+    pub fn without_words(&self) -> String {
+        match self {
+            Self::Failed { program, code, .. } => format!("the handler {program:?} exited with status {code}"),
+            Self::Killed { program, signal, .. } => format!("the handler {program:?} was ended by signal {signal}"),
+            error => error.to_string(),
+        }
+    }
+}
+
 /// What a command finds in its environment besides the daemon's own.
 fn environment(question: &Question, session_file: PathBuf) -> [(&'static str, OsString); 10] {
     // The file is in the home's `sessions` folder.

@@ -218,7 +218,7 @@ fn a_question_that_nobody_waits_for_any_more_is_given_up_on_both_sides() {
             // Whichever comes first drops the other.
             let asked = async { Some(bob.run(inject(alice.key, "main", "why?")).await) };
             let gone = async {
-                drop(forgotten.recv().await);
+                assert!(forgotten.recv().await.is_err(), "nothing is sent there");
                 None
             };
             assert_eq!(future::or(gone, asked).await, None, "nobody answered");
@@ -368,5 +368,12 @@ fn everybody_who_waits_for_the_announcement_hears_how_it_went() {
 
 fn offline(home: &Home, listen: bool) -> Options {
     let handlers = Handlers::new(SessionReader::new(home));
-    Options { config: Config::default(), network: Arc::new(Offline), handlers, listen, report: Box::new(|_| {}) }
+    Options {
+        config: Config::default(),
+        network: Arc::new(Offline),
+        handlers,
+        listen,
+        report: Box::new(|_| {}),
+        observe: Box::new(|_| {}),
+    }
 }

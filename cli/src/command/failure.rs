@@ -61,7 +61,8 @@ pub(super) fn explain(error: &CommandError, about: &About, names: &Names) -> Fai
     Failure::new(exit, message, next)
 }
 
-const fn exit(error: &CommandError) -> Exit {
+/// The exit code of a refusal.
+pub(crate) const fn exit(error: &CommandError) -> Exit {
     match error {
         CommandError::NetworkDown => Exit::Offline,
         CommandError::PeerOffline(_) | CommandError::NoAnswer(_) => Exit::PeerOffline,

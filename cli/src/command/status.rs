@@ -194,7 +194,7 @@ fn millis(length: Duration) -> u64 {
 }
 
 /// As in the configuration.
-const fn action_name(action: Action) -> &'static str {
+pub(crate) const fn action_name(action: Action) -> &'static str {
     match action {
         Action::Inject => "injects",
         Action::Log => "logs",

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
+use tracing::level_filters::LevelFilter;
 use wopr_p2p_core::access::{Capability, SessionName, TrustLevel};
 
 use super::{Config, EVERY_SESSION};
@@ -49,6 +50,7 @@ pub(super) fn parse(text: &str) -> Result<Config, String> {
         gateway: p2p.gateway.or(root.gateway),
         ui_port: p2p.ui_port,
         mcp: p2p.mcp,
+        log: p2p.log,
         disabled,
     })
 }
@@ -109,6 +111,7 @@ struct P2p {
     #[serde(deserialize_with = "ui_port")]
     ui_port: Option<UiPort>,
     mcp: Mcp,
+    log: Log,
 }
 
 /// What agents may do.
@@ -118,6 +121,28 @@ pub(crate) struct Mcp {
     /// The tools that they may use although these change the node.
     #[serde(deserialize_with = "tools")]
     pub(crate) allow: Vec<String>,
+}
+
+/// How the daemon writes its log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Log {
+    /// How much.
+    #[serde(deserialize_with = "level")]
+    pub(crate) level: Option<LevelFilter>,
+    /// As what.
+    pub(crate) format: Option<LogFormat>,
+}
+
+/// What a line of the log is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// An object for programs.
+    Json,
 }
 
 /// Where the page is, on 127.0.0.1.
@@ -264,6 +289,20 @@ fn ui_port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<UiPort>,
     };
     let accepted = "a port must be 1 to 65535, 0 for any that is free, or false for no page";
     port.map(Some).ok_or_else(|| D::Error::custom(accepted))
+}
+
+/// What [`log_level`] reads.
+pub(super) const LOG_LEVELS: &str = "off, error, warn, info, debug or trace";
+
+/// A level by its name.
+pub(super) fn log_level(text: &str) -> Option<LevelFilter> {
+    // The parser takes numbers, too.
+    LOG_LEVELS.split([',', ' ']).any(|name| name == text && name != "or").then(|| text.parse().ok()).flatten()
+}
+
+fn level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<LevelFilter>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    log_level(&text).map(Some).ok_or_else(|| D::Error::custom(format!("{text:?} is not {LOG_LEVELS}")))
 }
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {

@@ -23,22 +23,27 @@ pub(crate) fn show(line: &EventLine, out: Output) -> Shown {
 fn text(line: &EventLine) -> String {
     let style = if line.event.ends_with("rejected") || line.event.ends_with("conflict") { WARN } else { BOLD };
     let mut text = format!("{DIM}{}{DIM:#} {style}{:<LONGEST$}{style:#}", utc::iso(line.at), line.event);
+    for (name, said) in members(line) {
+        text += &format!(" {DIM}{}:{DIM:#} {}", Cell::from(name), Cell::from(said));
+    }
+    text.push('\n');
+    text
+}
+
+/// What a line says beside its time and its event, in its order, each with its name. It can hold other people's words.
+pub(crate) fn members(line: &EventLine) -> Vec<(String, String)> {
     let Members(members) = serde_json::from_str(&line.json).unwrap_or_default();
-    for (name, value) in members {
-        // These begin the line; and a time stands there twice.
-        if matches!(name.as_str(), "seq" | "ts" | "iso" | "event" | "graceUntil") {
-            continue;
-        }
+    // These begin the line; and a time stands there twice.
+    let beside = |name: &str| !matches!(name, "seq" | "ts" | "iso" | "event" | "graceUntil");
+    let member = |(name, value): (String, Value)| {
         let said = match name.as_str() {
             "grant" | "id" | "transport" => said(&value).chars().take(SHORT).collect(),
             "oldKey" | "newKey" | "refusedKey" => short_id(&said(&value)),
             _ => said(&value),
         };
-        let name = name.strip_suffix("Iso").unwrap_or(&name);
-        text += &format!(" {DIM}{}:{DIM:#} {}", Cell::from(name), Cell::from(said));
-    }
-    text.push('\n');
-    text
+        (name.strip_suffix("Iso").unwrap_or(&name).to_owned(), said)
+    };
+    members.into_iter().filter(|(name, _)| beside(name)).map(member).collect()
 }
 
 /// A peer by its name and short id, a list by its elements, everything else as it is.

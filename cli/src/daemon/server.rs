@@ -29,8 +29,9 @@ use crate::args::{Area, Cli, Daemon, P2p};
 use crate::command;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
+use crate::log;
 use crate::node::{Node, Reach};
-use crate::output::{BOLD, GOOD, Object, Output, Shown, WARN};
+use crate::output::{BOLD, GOOD, Object, Output, Shown};
 use crate::web::Web;
 
 /// Commands that are done at the same time; more have to wait.
@@ -39,6 +40,8 @@ const MAX_COMMANDS: usize = 64;
 const MAX_FOLLOWERS: usize = 16;
 /// How long a connection may take to send its request.
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
+/// How often the length of the log is looked at.
+const LOG_LOOK: Duration = Duration::from_secs(5);
 /// How long a status waits to hear whether the node was announced.
 const ANNOUNCED_LIMIT: Duration = Duration::from_millis(200);
 
@@ -52,7 +55,9 @@ pub(crate) async fn run(home: &Home, out: Output, detached: bool) -> Result<(), 
         detached::leave_terminal();
     }
     let signals = signals()?;
-    live(home, &Config::load(home.folder())?, Voice { out, detached }, until_asked(signals)).await
+    let config = Config::load(home.folder())?;
+    log::start(&config);
+    live(home, &config, Voice { out, detached }, until_asked(signals)).await
 }
 
 /// How the daemon speaks.
@@ -108,6 +113,7 @@ pub(super) async fn live(
         Err(failure) => Err(failure),
     };
     notify(&[NotifyState::Stopping]);
+    tracing::info!("the daemon stops");
     web.stop().await;
     // Nobody else has it: the commands ended with the executor, the requests with the server.
     if let Some(node) = Arc::into_inner(node) {
@@ -149,14 +155,14 @@ async fn report(node: &Node, web: &Web, home: &Home, voice: Voice) -> Result<(),
     let happening = node.events().await;
     let announced = node.listening().await;
     if let Err(error) = &announced {
-        let mut stderr = anstream::stderr().lock();
-        io::Write::write_fmt(&mut stderr, format_args!("{WARN}not announced yet:{WARN:#} {error}\n"))?;
+        tracing::warn!(%error, "not announced yet");
     }
     if let Some(why) = web.failure() {
-        let mut stderr = anstream::stderr().lock();
-        io::Write::write_fmt(&mut stderr, format_args!("{WARN}no page:{WARN:#} {why}\n"))?;
+        tracing::warn!(why, "there is no page and no metrics");
     }
     let key = node.snapshot().await?.public_key;
+    let page = web.address().map(tracing::field::display);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), node = key.short_id(), page, "the daemon is ready");
     let ready = Object::default().with("ready", true).shown("publicKey", key).with("shortId", key.short_id());
     let ready = ready.with("announced", announced.is_ok());
     let text = format!("{GOOD}ready{GOOD:#} publicKey: {BOLD}{key}{BOLD:#}\n");
@@ -172,15 +178,29 @@ async fn report(node: &Node, web: &Web, home: &Home, voice: Voice) -> Result<(),
 }
 
 async fn show_events(out: Output, happening: Receiver<Happened>, log: Option<Log>) -> Result<(), Failure> {
-    while let Ok(happened) = happening.recv().await {
+    let short = |log: &Option<Log>| log.as_ref().map_or(Ok(()), Log::keep_short);
+    loop {
+        let happened = async { Some(happening.recv().await) };
+        // The log grows by itself, too.
+        let tick = async {
+            Timer::after(LOG_LOOK).await;
+            None
+        };
+        let written = match future::or(happened, tick).await {
+            Some(Ok(happened)) => out.show(&events::show(&happened.line, out)).and_then(|()| short(&log)),
+            None => short(&log),
+            Some(Err(_)) => {
+                return Err(Failure::invalid(
+                    "the node stopped by itself",
+                    "look at the lines above, and start it again",
+                ));
+            }
+        };
         // A full disk takes no log: that must not end the node.
-        let written =
-            out.show(&events::show(&happened.line, out)).and_then(|()| log.as_ref().map_or(Ok(()), Log::keep_short));
         if log.is_none() {
             written?;
         }
     }
-    Err(Failure::invalid("the node stopped by itself", "look at the lines above, and start it again"))
 }
 
 /// The listening socket; its file goes with it.

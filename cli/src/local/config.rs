@@ -17,12 +17,14 @@ use crate::output::{DIM, Json, Object, Output, Shown, View};
 const P2P: [&str; 3] = ["plugins", "data", "p2p"];
 
 /// The variables that come before the file, and the setting that each is for.
-const VARIABLES: [(&str, &str); 5] = [
+const VARIABLES: [(&str, &str); 7] = [
     ("WOPR_P2P_BOOTSTRAP", "bootstrap"),
     ("WOPR_P2P_MAX_PAYLOAD", "maxPayloadSize"),
     ("WOPR_P2P_KEY_GRACE_HOURS", "keyRotationGraceHours"),
     ("WOPR_P2P_AUTO_ACCEPT", "autoAccept"),
     ("WOPR_P2P_DISCOVERY_TRUST", "discoveryTrust"),
+    ("WOPR_LOG", "log.level"),
+    ("WOPR_LOG_FORMAT", "log.format"),
 ];
 
 /// `config …`.
@@ -64,6 +66,7 @@ pub(crate) fn defaults() -> Value {
             "claims": { "maxPerMinute": 5, "maxPerHour": 20 },
             "invalid": { "maxPerMinute": 3, "maxPerHour": 10 },
         },
+        "log": { "level": "info", "format": "text" },
         "sessions": {},
         "mcp": { "allow": [] },
     })
@@ -79,7 +82,7 @@ fn get(home: &Home, key: Option<&str>) -> Result<Found, Failure> {
     let mut from_variable = None;
     for (name, key_of) in VARIABLES {
         if let Some(value) = std::env::var(name).ok().filter(|value| !value.trim().is_empty()) {
-            effective[key_of] = variable(key_of, value.trim());
+            *place(&mut effective, &key_of.split('.').collect::<Vec<_>>()) = variable(key_of, value.trim());
             if key.map(setting) == Some(key_of) {
                 from_variable = Some(name);
             }
@@ -109,7 +112,7 @@ fn get(home: &Home, key: Option<&str>) -> Result<Found, Failure> {
 fn variable(key: &str, text: &str) -> Value {
     match key {
         "bootstrap" => text.split(',').map(str::trim).collect(),
-        "discoveryTrust" => text.into(),
+        "discoveryTrust" | "log.level" | "log.format" => text.into(),
         _ => serde_json::from_str(text).unwrap_or_else(|_| text.into()),
     }
 }

@@ -28,7 +28,7 @@ pub(crate) fn router(home: &Home) -> Router {
     // Host and Origin have been checked, with the port.
     let config = StreamableHttpServerConfig::default();
     let service = StreamableHttpService::new(move || Ok(server.clone()), Arc::new(sessions), config);
-    Router::new().route_service("/mcp", service).layer(middleware::from_fn_with_state(home.clone(), guard))
+    Router::new().route_service("/mcp", service).route_layer(middleware::from_fn_with_state(home.clone(), guard))
 }
 
 async fn guard(State(home): State<Home>, request: Request, next: Next) -> Response {

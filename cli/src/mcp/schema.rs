@@ -44,6 +44,9 @@ fn without_null(property: &mut Value) {
             property.insert("type".to_owned(), kind);
         }
     }
+    if let Some(Value::Array(values)) = property.get_mut("enum") {
+        values.retain(|value| !value.is_null());
+    }
     // A choice of one thing and null.
     if let Some(Value::Array(choices)) = property.get_mut("anyOf") {
         choices.retain(|choice| choice.get("type").is_none_or(|kind| kind != "null"));

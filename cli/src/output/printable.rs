@@ -42,6 +42,12 @@ fn is_control(c: char) -> bool {
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// Those, and the characters without a width or a shape of their own that hide in a text: tags, zero-width blanks.
+pub(crate) fn is_invisible(c: char) -> bool {
+    is_control(c)
+        || matches!(c, '\u{ad}' | '\u{180e}' | '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+}
+
 #[cfg(test)]
 mod tests {
     use quickcheck::quickcheck;

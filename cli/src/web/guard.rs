@@ -4,6 +4,8 @@
 //! another origin, which the browser tells us (`Origin`, `Sec-Fetch-Site`), or as if from ours, by a name of its own
 //! that it lets point to 127.0.0.1 (DNS rebinding), which the `Host` tells us. Both are refused here, read or write.
 
+use std::time::Instant;
+
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -41,10 +43,15 @@ pub(super) fn layer(routes: Router, port: u16) -> Router {
 }
 
 async fn guard(State(port): State<u16>, request: Request, next: Next) -> Response {
+    let (method, started) = (request.method().clone(), Instant::now());
+    // What comes behind it can be a secret.
+    let place: String = request.uri().path().split('/').nth(1).unwrap_or_default().chars().take(12).collect();
     let mut response = match check(&request, port) {
         Ok(()) => next.run(request.map(|body| Body::new(Limited::new(body, MAX_BODY)))).await,
         Err(refusal) => refusal.into_response(),
     };
+    let (status, took) = (response.status().as_u16(), started.elapsed());
+    tracing::debug!(%method, place, status, ?took, "a request");
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
         headers.insert(name, HeaderValue::from_static(value));

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use super::{Node, StreamId, TransportKey, Waiting};
+use crate::channel::Side;
 use crate::discovery::{Asked, Discovered, PendingRequest};
 use crate::grant::Grant;
 use crate::identity::FormerKey;
@@ -10,7 +11,7 @@ use crate::invite::InviteSummary;
 use crate::keys::{EncryptKey, PublicKey};
 use crate::peer::{Peer, PeerRef};
 use crate::profile::{Profile, TopicName};
-use crate::rate::{Standing, Subject};
+use crate::rate::{Ban, Standing, Subject};
 use crate::rotation::RotationReason;
 use crate::time::{Now, WallTime};
 
@@ -75,6 +76,8 @@ pub struct StreamInfo {
     pub remote: TransportKey,
     /// The protocol version.
     pub version: u8,
+    /// Whether we dialled.
+    pub dialled: bool,
 }
 
 /// How much a node holds: every table that others can make grow, against the bounds of the
@@ -149,7 +152,8 @@ impl Node {
         let streams = self.streams.iter().filter_map(|(id, stream)| {
             let channel = stream.channel()?;
             let (peer, version) = (channel.remote().public(), channel.version());
-            Some(StreamInfo { stream: *id, peer, remote: stream.remote, version })
+            let dialled = channel.side() == Side::Dialler;
+            Some(StreamInfo { stream: *id, peer, remote: stream.remote, version, dialled })
         });
         Snapshot {
             public_key: current.public_key(),
@@ -187,6 +191,12 @@ impl Node {
     #[must_use]
     pub fn standing(&self, peer: &PublicKey, now: Now) -> Vec<Standing> {
         self.limits.status(Subject::Peer(*peer), now).collect()
+    }
+
+    /// The bans in force, of peers and of transports.
+    #[must_use]
+    pub fn bans(&self, now: Now) -> Vec<Ban> {
+        self.limits.bans(now).collect()
     }
 
     /// Bytes held for streams that have not ended their line yet: what strangers can make us keep.

@@ -52,6 +52,19 @@ fn the_defaults_are_those_of_the_description() {
 }
 
 #[test]
+fn bans_are_listed_with_who_from_what_and_how_long_until_they_end() {
+    let mut limiter = seed();
+    burst(&mut limiter, peer(1), Action::Inject, 5, 11);
+    burst(&mut limiter, peer(2), Action::Inject, 5, 10);
+    burst(&mut limiter, transport(3), Action::Invalid, 5, 4);
+    let listed = |ms| limiter.bans(at(ms)).map(|ban| (ban.subject, ban.action, ban.left)).collect::<Vec<_>>();
+    let hours = |hours| Duration::from_millis(hours * HOUR_MS);
+    assert_eq!(listed(5), [(peer(1), Action::Inject, hours(1)), (transport(3), Action::Invalid, hours(2))]);
+    assert_eq!(listed(5 + HOUR_MS), [(transport(3), Action::Invalid, hours(1))]);
+    assert_eq!(listed(5 + 2 * HOUR_MS), []);
+}
+
+#[test]
 fn what_exceeds_the_minute_starts_a_ban_that_says_when_it_ends() {
     let mut limiter = seed();
     assert_eq!(burst(&mut limiter, peer(1), Action::Inject, 5, 10), 10);

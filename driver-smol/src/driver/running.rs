@@ -13,6 +13,7 @@ use wopr_p2p_core::{
     StreamId, StreamOrigin, TransportKey,
 };
 
+use super::observe::Observer;
 use super::{Options, Report, Wake};
 use crate::clock::Clock;
 use crate::disk::{Disk, Written};
@@ -32,6 +33,7 @@ pub(super) struct Running {
     handlers: Handlers,
     listen: bool,
     report: Box<dyn Fn(Report) + Send>,
+    observer: Observer,
     inbox: Sender<Wake>,
     /// How many messages may wait for a slow reader before its stream is given up.
     outbox: usize,
@@ -72,7 +74,7 @@ impl Running {
         options: Options,
         inbox: Sender<Wake>,
     ) -> Self {
-        let Options { config, network, handlers, listen, report } = options;
+        let Options { config, network, handlers, listen, report, observe } = options;
         let (sending, sent) = bounded(1);
         Self {
             node,
@@ -82,6 +84,7 @@ impl Running {
             handlers,
             listen,
             report,
+            observer: Observer::new(observe),
             inbox,
             // All that the owner may ask of one peer, or one peer may have answered by us, at once.
             outbox: config.max_commands.saturating_add(config.max_requests_per_stream),
@@ -168,7 +171,7 @@ impl Running {
         match wake {
             Wake::Input(input) => {
                 match &input {
-                    Input::StreamClosed { stream } => drop(self.streams.remove(stream)),
+                    Input::StreamClosed { stream } => self.closed(*stream),
                     Input::DialEnded { dial, .. } => drop(self.dials.remove(dial)),
                     _ => {}
                 }
@@ -176,6 +179,7 @@ impl Running {
             }
             Wake::Written((id, result)) => {
                 self.writes -= 1;
+                self.observer.written(id, result.is_ok());
                 self.input(Input::Written { id, result });
             }
             Wake::Answered { id, result } => self.answered(id, result),
@@ -216,6 +220,9 @@ impl Running {
     }
 
     fn input(&mut self, input: Input) {
+        if let Input::Received { stream, .. } = &input {
+            self.observer.reads(Some(*stream));
+        }
         self.node.handle_input(self.clock.now(), input);
     }
 
@@ -224,13 +231,14 @@ impl Running {
         while let Some(output) = self.node.poll_output() {
             self.carry_out(output);
         }
+        self.observer.reads(None);
     }
 
     fn carry_out(&mut self, output: Output) {
         match output {
             Output::Dial { .. } | Output::Listen { .. } | Output::Ask { .. } if self.stopping => {}
             Output::Transmit { stream, bytes } => self.transmit(stream, bytes),
-            Output::CloseStream { stream } => drop(self.streams.remove(&stream)),
+            Output::CloseStream { stream } => self.closed(stream),
             Output::Dial { dial, topic } => {
                 let task = smol::spawn(dial_out(self.network.dial(topic.0), dial, self.inbox.clone()));
                 self.dials.insert(dial, task);
@@ -248,10 +256,14 @@ impl Running {
             }
             Output::Record { id, session, entry } => {
                 self.writes += 1;
+                self.observer.records(id, entry.kind);
                 self.disk.record(id, session, entry);
             }
             Output::Ask { id, question } => self.ask(id, question),
-            Output::CancelAsk { id } => drop(self.asks.remove(&id)),
+            Output::CancelAsk { id } => {
+                self.asks.remove(&id);
+                self.observer.asked(id, None);
+            }
             Output::Finished { id, result } => {
                 if let Some(waiting) = self.commands.remove(&id) {
                     // Whoever asked may have stopped waiting.
@@ -263,6 +275,7 @@ impl Running {
     }
 
     fn happened(&mut self, event: Event) {
+        self.observer.event(&event);
         let subject = Subject::of(&event).map(|key| {
             let peer = self.node.peer(&key);
             Subject { key, name: peer.and_then(|peer| peer.name.clone()), known: peer.is_some() }
@@ -278,6 +291,7 @@ impl Running {
             drop(inbox.send(Wake::Answered { id, result }).await);
         });
         self.asks.insert(id, task);
+        self.observer.asks(id);
     }
 
     fn answered(&mut self, id: AskId, result: Result<String, Report>) {
@@ -285,6 +299,7 @@ impl Running {
         if self.asks.remove(&id).is_none() {
             return;
         }
+        self.observer.asked(id, Some(result.is_ok()));
         let result = result.map_err(|report| {
             let Report::Unanswered { error, .. } = &report;
             let failed = AskFailed::from(error);
@@ -324,6 +339,7 @@ impl Running {
         .detach();
         let reader = Some(smol::spawn(read(reader, id, self.inbox.clone())));
         self.streams.insert(id, Open { outbox, reader });
+        self.observer.opened(id, matches!(origin, StreamOrigin::Dialled(_)));
         self.input(Input::StreamOpened { stream: id, origin, remote });
     }
 
@@ -333,9 +349,14 @@ impl Running {
         };
         if open.outbox.len() >= self.outbox || open.outbox.try_send(bytes).is_err() {
             // It reads nothing, or it is gone: nobody can be answered there.
-            self.streams.remove(&id);
+            self.closed(id);
             self.input(Input::StreamClosed { stream: id });
         }
+    }
+
+    fn closed(&mut self, stream: StreamId) {
+        self.streams.remove(&stream);
+        self.observer.closed(stream);
     }
 
     fn next_id(&mut self) -> u64 {

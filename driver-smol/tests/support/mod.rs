@@ -80,7 +80,14 @@ impl Setup {
         let reports = Arc::new(Mutex::new(Vec::new()));
         let heard = reports.clone();
         let report = Box::new(move |report| heard.lock().unwrap().push(report));
-        let options = Options { config: self.config, network: Arc::new(network), handlers, listen: true, report };
+        let options = Options {
+            config: self.config,
+            network: Arc::new(network),
+            handlers,
+            listen: true,
+            report,
+            observe: Box::new(|_| {}),
+        };
         let driver = Driver::start(Arc::new(home.lock().unwrap()), options).unwrap();
         Node { key: driver.public_key(), driver, address, home, reports }
     }
