@@ -211,28 +211,56 @@ fn flaw_36_no_message_and_no_answer_is_in_a_log() {
     assert_eq!(alice.session("main").len(), 3, "the session itself has all of it");
 }
 
-/// Flaw 35: the original's page listened without asking who comes. Ours listens to nobody but on the socket in the home.
+/// Flaw 35: the original's page listened without asking who comes. Ours listens on loopback alone, and says nothing to
+/// whoever has no link from its owner; switched off, nothing listens.
 #[test]
-fn flaw_35_nothing_listens_on_the_page_port() {
+fn flaw_35_the_page_is_on_loopback_only_and_says_nothing_to_whoever_was_not_let_in() {
     let dht = Dht::on_loopback();
-    let alice = Home::new("alice", &Place::here(), &[dht.address]);
-    // A port that is free now.
-    let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
-    let config = serde_json::json!({ "plugins": { "data": { "p2p": { "uiPort": port } } } });
-    fs::write(alice.folder().join("config.json"), config.to_string()).unwrap();
-    let daemon = Daemon::start(&alice);
-    assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_err());
-    let sockets = fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap();
+    let start = |name: &str, port: serde_json::Value| {
+        let home = Home::new(name, &Place::here(), &[dht.address]);
+        let config = serde_json::json!({ "plugins": { "data": { "p2p": { "uiPort": port } } } });
+        fs::write(home.folder().join("config.json"), config.to_string()).unwrap();
+        let daemon = Daemon::start(&home);
+        (home, daemon)
+    };
+    let (alice, daemon) = start("alice", 0.into());
+    let [listener] = listeners(daemon.pid()).try_into().expect("one TCP socket");
+    let port = u16::from_str_radix(listener.strip_prefix("0100007F:").expect("on 127.0.0.1"), 16).unwrap();
+    for path in ["/", "/peers", "/metrics", "/s/0/", "/s/0/peers", "/login", "/mcp"] {
+        let answer = get(port, path);
+        assert!(answer.starts_with("HTTP/1.1 4"), "{path}: {answer}");
+        assert!(
+            !answer.contains(&daemon.public_key) && !answer.contains(&daemon.public_key[20..40]),
+            "{path}: {answer}"
+        );
+    }
+    drop((alice, daemon));
+    let (_bob, daemon) = start("bob", false.into());
+    assert!(listeners(daemon.pid()).is_empty(), "the daemon has a TCP socket");
+}
+
+/// Where a process listens on TCP, as `/proc` writes addresses.
+fn listeners(pid: u32) -> Vec<String> {
+    let sockets = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
     let inodes: Vec<String> = sockets
         .filter_map(|entry| fs::read_link(entry.unwrap().path()).ok())
         .filter_map(|link| Some(link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned()))
         .collect();
-    for table in ["tcp", "tcp6"] {
-        let table = fs::read_to_string(format!("/proc/{}/net/{table}", daemon.pid())).unwrap();
-        let own =
-            |line: &&str| line.split_whitespace().nth(9).is_some_and(|inode| inodes.iter().any(|own| own == inode));
-        assert_eq!(table.lines().filter(own).count(), 0, "the daemon has no TCP socket");
-    }
+    let tables = ["tcp", "tcp6"].map(|table| fs::read_to_string(format!("/proc/{pid}/net/{table}")).unwrap());
+    let words = tables.iter().flat_map(|table| table.lines()).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let own = words.filter(|words| words.get(9).is_some_and(|inode| inodes.iter().any(|own| own == inode)));
+    own.map(|words| words[1].to_owned()).collect()
+}
+
+/// What the server answers to whoever shows nothing.
+fn get(port: u16, path: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
+    std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+    answer
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {

@@ -72,8 +72,9 @@ impl Page {
         }
     }
 
+    /// An event without data is none to a browser.
     fn message() -> Event {
-        Event::default().event("changed").data("")
+        Event::default().event("changed").data("look")
     }
 
     fn open(&self) -> bool {
