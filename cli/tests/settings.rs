@@ -21,10 +21,11 @@ const LIMIT: Duration = Duration::from_secs(60);
 const KEY: &str = "MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
 
 /// Every setting in the file: a value that it takes, and one that it does not.
-const SETTINGS: [(&str, &str, &str); 24] = [
+const SETTINGS: [(&str, &str, &str); 25] = [
     ("uiPort", "7335", "70000"),
     ("log.level", "debug", "loud"),
     ("log.format", "json", "xml"),
+    ("mcp.allow", r#"["p2p_claim_invite"]"#, r#"["p2p_log_message"]"#),
     ("discoveryTrust", "semi-trusted", "full"),
     ("autoAccept", "true", "yes"),
     ("keyRotationGraceHours", "48", "169"),
