@@ -20,7 +20,7 @@ mod discovery;
 mod local;
 
 pub(crate) use self::discovery::{Connect, Discover, Profile, Topic};
-pub(crate) use self::local::{ConfigCommand, Logs, Plugin, Sessions};
+pub(crate) use self::local::{ConfigCommand, Logs, Mcp, Plugin, Sessions};
 
 /// A peer-to-peer network for AI agents: nodes find each other over Hyperswarm, without a server, and let each other
 /// write into or ask their AI sessions exactly as far as their owners granted.
@@ -52,6 +52,8 @@ pub(crate) enum Area {
         #[command(subcommand)]
         command: Daemon,
     },
+    /// Give an AI agent the node as tools: an MCP server on stdin and stdout, for the agent's host to start (docs/mcp.md).
+    Mcp(Mcp),
     /// Read and change the settings.
     Config {
         #[command(subcommand)]

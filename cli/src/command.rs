@@ -117,6 +117,11 @@ impl NodeCommand {
         }
     }
 
+    /// Whether it is for its caller's ears alone: without anybody to hear the answer, a question need not go on.
+    pub(crate) const fn ends_with_its_caller(&self) -> bool {
+        matches!(self, Self::Inject(_))
+    }
+
     /// What to say while it is being done.
     pub(crate) fn waiting_for(&self) -> String {
         match self {

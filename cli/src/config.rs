@@ -16,7 +16,7 @@ use std::time::Duration;
 use wopr_p2p_core::access::TrustLevel;
 
 use self::bounds::{Limits, Outbox, Replay, Requests};
-pub(crate) use self::file::{Gateway, Log, LogFormat, Rate, RateLimits, Session, UiPort};
+pub(crate) use self::file::{Gateway, Log, LogFormat, Mcp, Rate, RateLimits, Session, UiPort};
 use crate::exit::Failure;
 
 /// The file's name in the home.
@@ -71,6 +71,8 @@ pub(crate) struct Config {
     pub(crate) gateway: Option<Gateway>,
     /// Where the page is.
     pub(crate) ui_port: Option<UiPort>,
+    /// What agents may do.
+    pub(crate) mcp: Mcp,
     /// How the daemon writes its log.
     pub(crate) log: Log,
     /// Whether the owner has switched the plugin off.

@@ -13,6 +13,7 @@ mod server;
 mod status;
 
 use std::io::Read as _;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use smol::{Timer, future};
@@ -28,7 +29,7 @@ use crate::command;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::node::{Node, OpenError};
-use crate::output::{Output, Shown, Waiting};
+use crate::output::{Output, Shown};
 
 /// How long a command waits for another one that has the home.
 const BUSY_LIMIT: Duration = Duration::from_secs(30);
@@ -37,42 +38,80 @@ const BUSY_STEP: Duration = Duration::from_millis(20);
 /// The longest text that is read from stdin, in bytes; the node's own limit is lower.
 const MAX_STDIN: u64 = 8 << 20;
 
-/// Does a command: by the daemon of the home, or by a node that runs as long as it takes. `words` are those that the
-/// command was read from: the daemon reads them again.
+/// Does a command that was typed: by the daemon of the home, or by a node that runs as long as it takes. `words` are
+/// those that the command was read from: the daemon reads them again.
 ///
 /// # Errors
 /// Why it was not done.
 pub(crate) async fn perform(
     home: &Home,
-    mut command: NodeCommand,
-    mut words: Vec<String>,
+    command: NodeCommand,
+    words: Vec<String>,
     out: Output,
 ) -> Result<Shown, Failure> {
-    command.join_chain(&mut words, std::env::var("WOPR_CHAIN").ok())?;
     let stdin = if command.wants_stdin() { Some(read_stdin()?) } else { None };
-    let request = protocol::Request { words, stdin };
     let waiting = out.waiting(command.waiting_for());
-    let started = Instant::now();
-    loop {
-        if let Some(daemon) = client::Connection::open(home).await?
-            && let Some(shown) = daemon.ask(&request).await?
-        {
-            return Ok(shown);
-        }
-        match Node::open(home, &Config::load(home.folder())?, command.reach()).await {
-            Ok(node) => {
-                let connected = command.once_connected();
-                let doing = command::execute(command, request.stdin, &node, out);
-                let result = future::or(doing, tell_connected(&node, &waiting, connected)).await;
-                waiting.now_for("closing the node");
-                node.close().await;
-                return result;
+    let work = Work { command, words, stdin, out };
+    work.perform(home, |what| waiting.now_for(what), future::pending()).await
+}
+
+/// A command to do, and what belongs to it.
+pub(crate) struct Work {
+    /// The command.
+    pub(crate) command: NodeCommand,
+    /// The words that it was read from.
+    pub(crate) words: Vec<String>,
+    /// The text that stands for its stdin, if it wants one.
+    pub(crate) stdin: Option<String>,
+    /// How its result is written.
+    pub(crate) out: Output,
+}
+
+impl Work {
+    /// Does it, and tells what is being waited for. When `given_up` ends, nobody waits for the result any more: the node
+    /// of our own ends in order, the daemon gives a question up and brings everything else to its end.
+    ///
+    /// # Errors
+    /// Why it was not done, or what `given_up` says.
+    pub(crate) async fn perform(
+        self,
+        home: &Home,
+        tell: impl Fn(&str),
+        given_up: impl Future<Output = Failure>,
+    ) -> Result<Shown, Failure> {
+        let Self { mut command, words, stdin, out } = self;
+        let mut request = protocol::Request { words, stdin };
+        command.join_chain(&mut request.words, std::env::var("WOPR_CHAIN").ok())?;
+        let mut given_up = pin!(given_up);
+        let started = Instant::now();
+        loop {
+            if let Some(daemon) = client::Connection::open(home).await? {
+                let asked = future::or(async { Err(given_up.as_mut().await) }, daemon.ask(&request)).await?;
+                if let Some(shown) = asked {
+                    return Ok(shown);
+                }
             }
-            Err(OpenError::Failed(failure)) => return Err(failure),
-            Err(OpenError::Busy(failure)) if started.elapsed() > BUSY_LIMIT => return Err(failure),
-            Err(OpenError::Busy(_)) => {
-                waiting.now_for("waiting for another wopr command of this home");
-                Timer::after(BUSY_STEP).await;
+            match Node::open(home, &Config::load(home.folder())?, command.reach()).await {
+                Ok(node) => {
+                    let connected = command.once_connected();
+                    let doing = future::or(async { Err(given_up.await) }, command::execute(command, request.stdin, &node, out));
+                    let result = future::or(doing, tell_connected(&node, &tell, connected)).await;
+                    tell("closing the node");
+                    node.close().await;
+                    return result;
+                }
+                Err(OpenError::Failed(failure)) => return Err(failure),
+                Err(OpenError::Busy(failure)) if started.elapsed() > BUSY_LIMIT => return Err(failure),
+                Err(OpenError::Busy(_)) => {
+                    tell("waiting for another wopr command of this home");
+                    let again = async {
+                        Timer::after(BUSY_STEP).await;
+                        None
+                    };
+                    if let Some(failure) = future::or(async { Some(given_up.as_mut().await) }, again).await {
+                        return Err(failure);
+                    }
+                }
             }
         }
     }
@@ -91,11 +130,11 @@ pub(crate) async fn follow(home: &Home, words: Vec<String>, out: Output) -> Resu
 }
 
 /// Says on the way that the peer was found. Never ends before the command does.
-async fn tell_connected(node: &Node, waiting: &Waiting, text: &'static str) -> Result<Shown, Failure> {
+async fn tell_connected(node: &Node, tell: impl Fn(&str), text: &str) -> Result<Shown, Failure> {
     let happening = node.events().await;
     while let Ok(happened) = happening.recv().await {
         if matches!(happened.event, Some(Event::PeerConnected { dialled: true, .. })) {
-            waiting.now_for(text);
+            tell(text);
         }
     }
     future::pending().await

@@ -11,6 +11,7 @@ mod duration;
 mod exit;
 mod local;
 mod log;
+mod mcp;
 mod metrics;
 mod node;
 mod output;
@@ -66,6 +67,7 @@ async fn run(cli: Cli) -> Result<Option<Exit>, Failure> {
             P2p::Demo => return demo::run(out).await.map(well),
             P2p::DemoAnswer => return demo::answer::run(out).map(well),
         },
+        Area::Mcp(typed) => mcp::run(&home()?, &typed, out)?,
         Area::Config { command } => local::config(&home()?, command, out)?,
         Area::Sessions { command } => local::sessions(&home()?, command, out)?,
         Area::Logs(logs) => local::logs(&home()?, &logs, out)?,

@@ -146,7 +146,8 @@ pub(crate) fn relative(time: WallTime, now: WallTime) -> String {
     }
 }
 
-fn error_json(failure: &Failure) -> Object {
+/// A failure as JSON: `{"error":{…}}`.
+pub(crate) fn error_json(failure: &Failure) -> Object {
     let Failure { exit, message, next } = failure;
     let error = Object::default().with("code", exit.code()).with("name", exit.name());
     Object::default().with("error", error.with("message", message.as_str()).with("next", next.as_str()))

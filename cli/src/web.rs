@@ -32,6 +32,7 @@ use self::around::Around;
 use self::login::{Logins, Secret};
 use crate::config::{Config, UiPort};
 use crate::exit::{Exit, Failure};
+use crate::mcp;
 use crate::node::Node;
 
 /// Pages that hear of changes at the same time.
@@ -195,6 +196,7 @@ fn router(shared: &Arc<Shared>) -> Router {
         .route("/metrics", get(scrape::metrics))
         .route_layer(middleware::from_fn(guard::in_time))
         .fallback(entry::locked)
-        .with_state(Arc::clone(shared));
+        .with_state(Arc::clone(shared))
+        .merge(mcp::router(&shared.home));
     guard::layer(routes, shared.address.port())
 }

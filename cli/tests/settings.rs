@@ -25,6 +25,7 @@ const SETTINGS: &[(&str, &str, &str)] = &[
     ("uiPort", "7335", "70000"),
     ("log.level", "debug", "loud"),
     ("log.format", "json", "xml"),
+    ("mcp.allow", r#"["p2p_claim_invite"]"#, r#"["p2p_log_message"]"#),
     ("discoveryTrust", "semi-trusted", "full"),
     ("autoAccept", "true", "yes"),
     ("keyRotationGraceHours", "48", "169"),

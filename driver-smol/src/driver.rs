@@ -136,7 +136,7 @@ enum Wake {
     Written(Written),
     Answered { id: AskId, result: Result<String, Report> },
     Opened { stream: Stream, origin: StreamOrigin },
-    Run { command: Command, result: Sender<Result<Reply, CommandError>> },
+    Run { command: Command, result: Sender<Result<Reply, CommandError>>, waits: Receiver<Infallible> },
     Ping { peer: PeerRef, timeout: Duration, result: Sender<Result<Pong, CommandError>> },
     Paths(Sender<BTreeMap<StreamId, Path>>),
     Look(Look),
@@ -185,13 +185,16 @@ impl Driver {
         self.public_key
     }
 
-    /// Has the node do something, and waits for the outcome. Dropping the future leaves the command running.
+    /// Has the node do something, and waits for the outcome. Dropping the future gives a question up: its answer is for
+    /// nobody, and the AI that is asked need not go on. Every other command goes on to its end.
     ///
     /// # Errors
     /// Why it did not succeed; [`CommandError::Cancelled`] also when the node is stopping.
     pub async fn run(&self, command: Command) -> Result<Reply, CommandError> {
         let (result, outcome) = bounded(1);
-        self.wake(Wake::Run { command, result }).await;
+        // Nothing is sent there: its end is that of this future.
+        let (_waiting, waits) = bounded(1);
+        self.wake(Wake::Run { command, result, waits }).await;
         outcome.recv().await.unwrap_or(Err(CommandError::Cancelled))
     }
 

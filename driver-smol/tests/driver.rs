@@ -208,6 +208,28 @@ fn the_command_is_killed_when_the_asker_waits_no_longer() {
 }
 
 #[test]
+fn a_question_that_nobody_waits_for_any_more_is_given_up_on_both_sides() {
+    block_on(async {
+        let folder = tempdir().unwrap();
+        let (handler, pid) = endless(folder.path());
+        let Pair { alice, bob, folder: _homes } = pair(&["main"], vec![("main", handler)]).await;
+        let (forget, forgotten) = smol::channel::bounded::<()>(1);
+        let asking = async {
+            // Whichever comes first drops the other.
+            let asked = async { Some(bob.run(inject(alice.key, "main", "why?")).await) };
+            let gone = async {
+                assert!(forgotten.recv().await.is_err(), "nothing is sent there");
+                None
+            };
+            assert_eq!(future::or(gone, asked).await, None, "nobody answered");
+        };
+        future::zip(asking, dies(pid, async { drop(forget) })).await;
+        assert_eq!(bob.run(log(alice.key, "main", "next")).await, Ok(Reply::Logged), "and nothing else");
+        assert_eq!(texts(&alice.home, "main"), ["why?", "next"]);
+    });
+}
+
+#[test]
 fn a_command_that_fails_gives_a_reject_and_no_answer_and_the_owner_hears_why() {
     block_on(async {
         let late = Handler { timeout: Duration::from_millis(200), ..sh("echo half; sleep 1000") };

@@ -43,6 +43,16 @@ pub(crate) enum Sessions {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Mcp {
+    /// Print the token that lets a host speak to the daemon over HTTP; the first use makes it.
+    #[arg(long)]
+    pub(crate) http_token: bool,
+    /// Make a new token in place of the one before, and print it.
+    #[arg(long)]
+    pub(crate) new_http_token: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Logs {
     /// Whose.
     #[arg(long, value_parser = ["p2p"])]

@@ -10,6 +10,9 @@ use super::Names;
 use crate::exit::{Exit, Failure};
 use crate::node::Node;
 
+/// The longest that a peer is quoted, in characters.
+const QUOTED: usize = 200;
+
 /// What a command was about, as far as a sentence needs it.
 #[derive(Clone, Debug, Default)]
 pub(super) enum About {
@@ -149,20 +152,21 @@ fn with_peer(error: &CommandError, peer: &str, about: &About) -> (String, String
             ),
         ),
         CommandError::Rejected { reason, .. } if matches!(about, About::Claim) => (
-            format!("{peer} refused the token: {reason}"),
+            format!("{peer} refused the token, in its words: {}", quoted(reason)),
             "a token is for one key, and works once, until it expires or is revoked: ask for a new one".to_owned(),
         ),
         CommandError::Rejected { reason, .. } if matches!(about, About::Connect) => (
-            format!("{peer} refused the connection request: {reason}"),
+            format!("{peer} refused the connection request, in its words: {}", quoted(reason)),
             "ask its owner; asking again soon gets the same answer".to_owned(),
         ),
         CommandError::Rejected { reason, .. } if reason == HELD => (
             format!("{peer} has the message, and its owner has to approve it first"),
             "wait; do not send it again: once approved it is in the session".to_owned(),
         ),
-        CommandError::Rejected { reason, .. } => {
-            (format!("{peer} refused: {reason}"), "ask its owner what is wrong there".to_owned())
-        }
+        CommandError::Rejected { reason, .. } => (
+            format!("{peer} refused, in its words: {}", quoted(reason)),
+            "ask its owner what is wrong there".to_owned(),
+        ),
         _ => (
             format!("the answer of {peer} cannot be read"),
             "check that it is the right peer, and try again".to_owned(),
@@ -174,6 +178,11 @@ fn with_peer(error: &CommandError, peer: &str, about: &About) -> (String, String
 /// In the issuer's own words, if it is a node of ours; those of the original forget what was claimed.
 fn already_claimed(reason: &str) -> bool {
     reason == ClaimRefused::AlreadyClaimed.to_string()
+}
+
+/// A peer's words, on one line that they cannot leave.
+fn quoted(words: &str) -> String {
+    format!("{:?}", words.chars().take(QUOTED).collect::<String>())
 }
 
 /// What can be told without asking anybody. Where the node's own words hold the next step, they stand alone.

@@ -1,10 +1,12 @@
 //! `log` (alias `send`) and `inject`: texts for a peer's session.
 
-use wopr_p2p_core::keys::Nonce;
+use wopr_p2p_core::keys::{Nonce, PublicKey};
+use wopr_p2p_core::node::Snapshot;
 use wopr_p2p_core::time::WallTime;
 use wopr_p2p_core::{Command, Reply};
 
 use super::failure::{About, done, unexpected};
+use super::{Names, peers};
 use crate::args::{Addressed, Inject, Log};
 use crate::exit::Failure;
 use crate::node::Node;
@@ -40,14 +42,26 @@ pub(super) async fn inject(node: &Node, typed: Inject, stdin: Option<String>) ->
     let text = text(&to, stdin)?;
     let Addressed { peer, session, .. } = to;
     let (who, of) = (peer.to_string(), session.to_string());
+    let asked = peer.clone();
     let mut command = Command::Inject { peer, session, text, timeout };
     if let Some(chain) = chain {
         command = Command::InChain { chain, command: Box::new(command) };
     }
     match done(node, command, about).await? {
-        (Reply::Answer(answer), _) => Ok(Answer { peer: who, session: of, answer }),
+        (Reply::Answer(answer), names) => {
+            let snapshot = node.snapshot().await?;
+            let from = peers::resolve(&snapshot, &asked).ok().map(|peer| writer(&peer.key, &snapshot, &names));
+            Ok(Answer { peer: who, session: of, answer, from })
+        }
         _ => Err(unexpected()),
     }
+}
+
+/// Whose text something is, and how far its writer is trusted: as far as any grant says.
+pub(super) fn writer(key: &PublicKey, snapshot: &Snapshot, names: &Names) -> Object {
+    let grants = snapshot.grants.iter().filter(|grant| grant.peer == *key);
+    let trust = grants.map(|grant| grant.trust).max().unwrap_or_default();
+    names.json(key).with("trust", trust.as_str())
 }
 
 fn text(to: &Addressed, stdin: Option<String>) -> Result<String, Failure> {
@@ -119,12 +133,17 @@ pub(super) struct Answer {
     pub(super) peer: String,
     pub(super) session: String,
     pub(super) answer: String,
+    /// Whose it is.
+    pub(super) from: Option<Object>,
 }
 
 impl View for Answer {
     fn json(&self) -> Object {
-        let answer = Object::default().with("answer", self.answer.as_str());
-        answer.with("peer", self.peer.as_str()).with("session", self.session.as_str())
+        Object::default()
+            .with("answer", self.answer.as_str())
+            .with("peer", self.peer.as_str())
+            .with("session", self.session.as_str())
+            .with("from", self.from.clone())
     }
 
     /// The answer alone.

@@ -201,7 +201,11 @@ fn what_was_logged_and_answered_has_the_documented_shape() {
         let logged = Logged { peer: peer.clone(), session: session.clone(), queued };
         same_shape(&documented("log"), &shape(logged.json()), "log");
     }
-    let answer = Answer { peer, session, answer: "ok\x1b[2J".to_owned() };
+    let owner = Owner::new();
+    owner.json(&["grant", KEY, "main"], "grant");
+    let snapshot = smol::block_on(owner.node.snapshot()).unwrap();
+    let from = super::message::writer(&KEY.parse().unwrap(), &snapshot, &super::Names::of(&snapshot));
+    let answer = Answer { peer, session, answer: "ok\x1b[2J".to_owned(), from: Some(from) };
     same_shape(&documented("inject"), &shape(answer.json()), "inject");
     assert_eq!(answer.text(), "ok\n", "the answer alone, without terminal escapes");
 }

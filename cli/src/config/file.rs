@@ -63,6 +63,7 @@ pub(super) fn parse(text: &str) -> Result<Config, String> {
         auto_accept: p2p.auto_accept,
         gateway: p2p.gateway.or(root.gateway),
         ui_port: p2p.ui_port,
+        mcp: p2p.mcp,
         log: p2p.log,
         disabled,
     })
@@ -134,7 +135,17 @@ struct P2p {
     gateway: Option<Gateway>,
     #[serde(deserialize_with = "ui_port")]
     ui_port: Option<UiPort>,
+    mcp: Mcp,
     log: Log,
+}
+
+/// What agents may do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Mcp {
+    /// The tools that they may use although these change the node.
+    #[serde(deserialize_with = "tools")]
+    pub(crate) allow: Vec<String>,
 }
 
 /// How the daemon writes its log.
@@ -259,6 +270,17 @@ fn bind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Ipv4Addr>, 
     let text = String::deserialize(deserializer)?;
     let accepted = "an IPv4 address such as \"0.0.0.0\" (every interface) or \"127.0.0.1\"";
     text.parse().map(Some).map_err(|_| D::Error::custom(format!("{text:?} is not {accepted}")))
+}
+
+fn tools<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let mut tools = Vec::<String>::deserialize(deserializer)?;
+    if let Some(wrong) = tools.iter().find(|tool| !crate::mcp::OWNERS.contains(&tool.as_str())) {
+        let known = crate::mcp::OWNERS.join(", ");
+        return Err(D::Error::custom(format!("{wrong:?} is not one of {known}; every other tool is allowed anyway")));
+    }
+    tools.sort_unstable();
+    tools.dedup();
+    Ok(tools)
 }
 
 fn within<'de, D: Deserializer<'de>>(

@@ -275,7 +275,23 @@ async fn answer(mut stream: UnixStream, life: &Life<'_>, place: SemaphoreGuard<'
                     drop(place);
                     follow(&mut stream, life, Output::new(json)).await
                 }
-                Ok(Cli { json, area, .. }) => execute(area, stdin, life, Output::new(json)).await,
+                Ok(Cli { json, area, .. }) => {
+                    let gives_up =
+                        matches!(&area, Area::P2p { command: P2p::Node(node) } if node.ends_with_its_caller());
+                    let mut caller = stream.clone();
+                    let doing = async { Some(execute(area, stdin, life, Output::new(json)).await) };
+                    let left = async {
+                        if !gives_up {
+                            future::pending::<()>().await;
+                        }
+                        gone(&mut caller).await;
+                        None
+                    };
+                    match future::or(doing, left).await {
+                        Some(result) => result,
+                        None => return,
+                    }
+                }
                 Err(_) => Err(unknown()),
             }
         }
@@ -327,10 +343,9 @@ async fn follow(stream: &mut UnixStream, life: &Life<'_>, out: Output) -> Result
         return Err(Failure::new(Exit::Rejected, message, "end one of them"));
     };
     let happening = life.node.events().await;
-    let mut reader = stream.clone();
-    let gone = async {
-        // It has nothing more to say: whatever comes, or the end, means that it is gone.
-        drop(reader.read(&mut [0]).await);
+    let mut caller = stream.clone();
+    let left = async {
+        gone(&mut caller).await;
         None
     };
     let sending = async {
@@ -340,6 +355,11 @@ async fn follow(stream: &mut UnixStream, life: &Life<'_>, out: Output) -> Result
         }
         Some(())
     };
-    future::or(gone, sending).await;
+    future::or(left, sending).await;
     Ok(Shown::default())
+}
+
+/// Waits until whoever gave a command has gone: there is nothing more to say, so whatever comes, or the end, means that.
+async fn gone(caller: &mut UnixStream) {
+    drop(caller.read(&mut [0]).await);
 }

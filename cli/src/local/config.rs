@@ -83,6 +83,7 @@ pub(crate) fn defaults() -> Value {
         },
         "log": { "level": "info", "format": "text" },
         "sessions": {},
+        "mcp": { "allow": [] },
     })
 }
 

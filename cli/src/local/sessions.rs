@@ -1,6 +1,7 @@
 //! `sessions list` and `sessions history`: the whole record of each session, a page at a time.
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use wopr_p2p_core::access::SessionName;
 use wopr_p2p_smol::file::FileError;
 use wopr_p2p_smol::home::Home;
@@ -132,6 +133,7 @@ impl View for Short {
                 .with("type", message.r#type)
                 .with("content", content)
                 .with("truncated", truncated)
+                .with("channel", message.channel.as_deref())
         };
         Object::default()
             .with("session", self.session.as_str())
@@ -161,6 +163,7 @@ struct Message {
     from: String,
     r#type: String,
     content: String,
+    channel: Option<Box<RawValue>>,
 }
 
 fn read(page: &Page) -> impl Iterator<Item = Message> {

@@ -2,6 +2,7 @@
 //! network namespaces. Everything made here is gone when its value is dropped, also when a test panics.
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
+pub(crate) mod agent;
 pub(crate) mod cases;
 pub(crate) mod conversation;
 pub(crate) mod home;

@@ -22,8 +22,17 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) fn start(name: &str, mut command: Command) -> Running {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    pub(crate) fn start(name: &str, command: Command) -> Running {
+        Running::with_stdin(name, command, Stdio::null())
+    }
+
+    /// One that is told things while it runs.
+    pub(crate) fn start_talking(name: &str, command: Command) -> Running {
+        Running::with_stdin(name, command, Stdio::piped())
+    }
+
+    fn with_stdin(name: &str, mut command: Command, stdin: Stdio) -> Running {
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|e| panic!("{name}: cannot start {command:?}: {e}"));
         let stdout = lines(child.stdout.take());
         let stderr = lines(child.stderr.take());
@@ -32,6 +41,12 @@ impl Running {
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Writes a line to its stdin.
+    pub(crate) fn say(&mut self, line: &str) {
+        let stdin = self.child.stdin.as_mut().expect("it was started to be talked to");
+        writeln!(stdin, "{line}").unwrap_or_else(|e| panic!("{} does not listen: {e}", self.name));
     }
 
     /// The next line on its stdout, waiting for it at most `limit`; its stderr is in the panic when none comes.

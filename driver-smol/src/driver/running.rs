@@ -187,9 +187,12 @@ impl Running {
             }
             Wake::Answered { id, result } => self.answered(id, result),
             Wake::Opened { stream, origin } => self.opened(stream, origin),
-            Wake::Run { command, result } => {
+            Wake::Run { command, result, waits } => {
                 let id = CommandId(self.next_id());
                 self.commands.insert(id, result);
+                if is_question(&command) {
+                    smol::spawn(give_up(waits, id, self.inbox.clone())).detach();
+                }
                 self.input(Input::Command { id, command });
             }
             Wake::Ping { peer, timeout, result } => {
@@ -382,6 +385,22 @@ impl Running {
         self.last_id += 1;
         self.last_id
     }
+}
+
+fn is_question(command: &Command) -> bool {
+    match command {
+        Command::Inject { .. } => true,
+        Command::InChain { command, .. } => is_question(command),
+        _ => false,
+    }
+}
+
+/// Cancels a command when nobody waits for it any more; one that has finished by then takes no notice.
+async fn give_up(waits: Receiver<Infallible>, id: CommandId, inbox: Sender<Wake>) {
+    if let Ok(never) = waits.recv().await {
+        match never {}
+    }
+    drop(inbox.send(Wake::Input(Input::CancelCommand { id })).await);
 }
 
 /// Hands over the streams that others open.
