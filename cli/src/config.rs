@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use wopr_p2p_core::access::TrustLevel;
+use wopr_p2p_smol::net::RemoteKey;
 
 use self::bounds::{Limits, Outbox, Replay, Requests};
 pub(crate) use self::file::{Gateway, Log, LogFormat, Mcp, Rate, RateLimits, Session, UiPort};
@@ -39,6 +40,8 @@ pub(crate) struct Config {
     pub(crate) bind: Option<Ipv4Addr>,
     /// Whether nodes on our own networks find each other without the DHT.
     pub(crate) lan: Option<bool>,
+    /// Relays to meet others at where the NATs leave no other way.
+    pub(crate) relay_through: Option<Vec<RemoteKey>>,
     /// The largest encrypted payload, in bytes.
     pub(crate) max_payload_size: Option<u32>,
     /// The longest grace period of a rotation, in hours.

@@ -246,6 +246,7 @@ async fn network(config: &Config, reach: Reach) -> Result<Arc<dyn Network>, Fail
     if let Some(bind) = config.bind {
         hyperswarm.host = bind;
     }
+    hyperswarm.relays = config.relay_through.clone().unwrap_or_default();
     hyperswarm.lan = config.lan.unwrap_or(hyperswarm.lan);
     match Hyperswarm::open(hyperswarm).await {
         Ok(network) => Ok(Arc::new(network)),

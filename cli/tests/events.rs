@@ -253,7 +253,12 @@ fn talk_nonsense(home: &Home, dht: &Dht) {
     let identity = home.p2p(&["identity", "--json"]).ok().json();
     let hex = identity["topic"].as_str().unwrap();
     let topic: Vec<u8> = (0..32).map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap()).collect();
-    let config = HyperswarmConfig { bootstrap: vec![dht.address.to_string()], host: [127, 0, 0, 1].into(), lan: false };
+    let config = HyperswarmConfig {
+        bootstrap: vec![dht.address.to_string()],
+        host: [127, 0, 0, 1].into(),
+        lan: false,
+        ..HyperswarmConfig::default()
+    };
     smol::block_on(async {
         let network = Hyperswarm::open(config).await.unwrap();
         let mut dial = network.dial(topic.try_into().unwrap());

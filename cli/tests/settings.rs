@@ -71,6 +71,7 @@ const SETTINGS: &[(&str, &str, &str)] = &[
     ("ephemeralTtl", "30m", "soon"),
     ("bind", "127.0.0.1", "eth0"),
     ("lan", "false", "perhaps"),
+    ("relayThrough", r#"["yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy"]"#, r#"["my-relay"]"#),
     ("bootstrap", r#"["127.0.0.1:49737"]"#, r#"["nowhere"]"#),
     ("gateway", r#"{"enabled":true,"session":"public","capabilities":["inject.limited"]}"#, r#"{"enabled":true}"#),
     ("gateway.enabled", "false", "perhaps"),

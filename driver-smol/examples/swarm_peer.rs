@@ -1,5 +1,6 @@
-//! A bare peer: `swarm_peer listen|dial TOPIC HOST BOOTSTRAP...`
+//! A bare peer: `swarm_peer listen|dial TOPIC HOST [relay=KEY] BOOTSTRAP...`
 //!
+//! With a relay's public key in hex it proposes to meet others there.
 //! A listener prints "ready" once it is announced, and sends every message back. A dialler prints, in milliseconds,
 //! when the stream stood and when the first byte came back, counted from the dial: `{"opened":12.3,"firstByte":14.5}`,
 //! after a second, long message has come back whole too.
@@ -37,6 +38,13 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     })
 }
 
+/// Splits what follows the host into relays and bootstrap nodes.
+fn relays(rest: &[String]) -> Result<(Vec<[u8; 32]>, Vec<String>), Box<dyn Error>> {
+    let (relays, bootstrap): (Vec<_>, Vec<_>) = rest.iter().cloned().partition(|word| word.starts_with("relay="));
+    let relays = relays.iter().map(|word| hex(&word["relay=".len()..]));
+    Ok((relays.collect::<Result<_, _>>()?, bootstrap))
+}
+
 /// The length of the second message: about the longest line of the protocol.
 const LONG: usize = 1_400_000;
 
@@ -46,8 +54,9 @@ fn hex(text: &str) -> Result<[u8; 32], Box<dyn Error>> {
     bytes?.try_into().map_err(|_| "a topic has 64 hex digits".into())
 }
 
-async fn open(host: Ipv4Addr, bootstrap: &[String]) -> Result<Hyperswarm, Box<dyn Error>> {
-    Ok(Hyperswarm::open(HyperswarmConfig { bootstrap: bootstrap.to_vec(), host, lan: false }).await?)
+async fn open(host: Ipv4Addr, rest: &[String]) -> Result<Hyperswarm, Box<dyn Error>> {
+    let (relays, bootstrap) = relays(rest)?;
+    Ok(Hyperswarm::open(HyperswarmConfig { bootstrap, host, lan: false, relays }).await?)
 }
 
 async fn listen(topic: [u8; 32], host: Ipv4Addr, bootstrap: &[String]) -> Result<(), Box<dyn Error>> {

@@ -10,15 +10,25 @@ use std::time::Instant;
 use wopr_p2p_smol::net::{DialEvent, Hyperswarm, HyperswarmConfig, Network};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [role, topic, host, bytes, message, bootstrap @ ..] = arguments.as_slice() else {
+    run(&std::env::args().skip(1).collect::<Vec<_>>())
+}
+
+/// Does what the arguments say.
+pub(crate) fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
+    let [role, topic, host, bytes, message, bootstrap @ ..] = arguments else {
         return Err("see the head of examples/swarm_speed.rs for the arguments".into());
     };
     let topic = hex(topic)?;
     let (bytes, message): (usize, usize) = (bytes.parse()?, message.parse()?);
     let host: Ipv4Addr = host.parse()?;
     smol::block_on(async {
-        let network = Hyperswarm::open(HyperswarmConfig { bootstrap: bootstrap.to_vec(), host, lan: false }).await?;
+        let network = Hyperswarm::open(HyperswarmConfig {
+            bootstrap: bootstrap.to_vec(),
+            host,
+            lan: false,
+            ..HyperswarmConfig::default()
+        })
+        .await?;
         if role == "listen" {
             listen(&network, topic, bytes).await
         } else {

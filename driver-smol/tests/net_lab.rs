@@ -6,161 +6,32 @@
 #[path = "../../cli/tests/support/lab.rs"]
 #[allow(dead_code)]
 mod lab;
+#[path = "support/peers.rs"]
+#[allow(dead_code)]
+mod peers;
 #[path = "../../cli/tests/support/place.rs"]
 #[allow(dead_code)]
 mod place;
 #[path = "../examples/swarm_peer.rs"]
 #[allow(dead_code)]
 mod swarm_peer;
+#[path = "../examples/swarm_speed.rs"]
+#[allow(dead_code)]
+mod swarm_speed;
 
-use std::fmt;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
 use std::time::Duration;
 
 use lab::{Lab, Plan, Ports};
+use peers::{BOOT, DHT_PORT, Kind, PLACEMENTS, dht, dialled, first_byte, install_reference, npm, ours, peer, topic};
 
 /// Without a random NAT nothing waits for a retransmission, and the shortest of those timers is a second.
 const SOON: f64 = 900.0;
-/// What a program may take to say something.
-const LIMIT: Duration = Duration::from_secs(40);
-const DHT_PORT: u16 = 49737;
-/// The first node of the DHT, in the lab's usual plan.
-const BOOT: &str = "10.98.0.1:49737";
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Ours,
-    Npm,
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if *self == Self::Ours { "ours" } else { "npm" })
-    }
-}
-
-/// A program in the lab; ended when dropped.
-struct Program {
-    child: Child,
-    lines: Receiver<String>,
-    shown: String,
-}
-
-impl Program {
-    fn start(mut command: Command) -> Self {
-        let shown = format!("{command:?}");
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
-        let (said, lines) = channel();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| said.send(line)));
-        Self { child, lines, shown }
-    }
-
-    /// The rest of the next line that has this word, from the word on.
-    fn says(&self, word: &str) -> Result<String, String> {
-        loop {
-            let line = self.lines.recv_timeout(LIMIT).map_err(|e| format!("{}: {e}", self.shown))?;
-            if let Some(at) = line.find(word) {
-                return Ok(line[at..].to_owned());
-            }
-        }
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        if let Err(reason) = self.child.kill().and_then(|()| self.child.wait().map(drop)) {
-            eprintln!("{} was not ended: {reason}", self.shown);
-        }
-    }
-}
 
 /// Not a test of its own: the peer that the others start, in its own process.
 #[test]
 fn peer_process() {
-    if let Ok(arguments) = std::env::var("WOPR_NET_PEER") {
-        swarm_peer::run(&arguments.split(' ').map(str::to_owned).collect::<Vec<_>>()).unwrap();
-    }
+    peers::serve();
 }
-
-fn ours(lab: &Lab, host: &str, arguments: &str) -> Program {
-    let this = std::env::current_exe().unwrap();
-    let mut command = lab.host(host).place().command(this);
-    command.args(["--exact", "--nocapture", "peer_process"]).env("WOPR_NET_PEER", arguments);
-    Program::start(command)
-}
-
-fn npm(lab: &Lab, host: &str, script: &str, arguments: &str) -> Program {
-    let mut command = lab.host(host).place().command("node");
-    command.arg(reference().join(script)).args(arguments.split(' '));
-    Program::start(command)
-}
-
-fn reference() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/npm")
-}
-
-/// Installs the reference as the lock file says; `false` if there is no npm and it may be skipped.
-fn install_reference() -> bool {
-    let done =
-        Command::new("npm").arg("ci").current_dir(reference()).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    let installed = reference().join("node_modules/hyperswarm").exists() && done.is_ok_and(|status| status.success());
-    if !installed {
-        assert!(std::env::var_os("CI").is_none(), "in CI the reference may not be skipped: 'npm ci' failed");
-        let said = writeln!(std::io::stderr(), "\nSKIPPED, no reference: 'npm ci' failed in {}", reference().display());
-        said.expect("stderr takes a line");
-    }
-    installed
-}
-
-/// A DHT of six nodes on six hosts, all of one kind.
-fn dht(lab: &Lab, kind: Kind, nodes: usize) -> Vec<Program> {
-    let hosts = ["boot", "n2", "n3", "n4", "n5", "n6"];
-    let start = |(i, host): (usize, &&str)| {
-        let bootstrap = if i == 0 { String::new() } else { format!(" {BOOT}") };
-        let arguments = format!("{} {DHT_PORT}{bootstrap}", lab.host(host).address);
-        let node = match kind {
-            Kind::Ours => ours(lab, host, &format!("dht {arguments}")),
-            Kind::Npm => npm(lab, host, "dht.js", &arguments),
-        };
-        node.says("ready").unwrap();
-        node
-    };
-    hosts.iter().take(nodes).enumerate().map(start).collect()
-}
-
-fn peer(lab: &Lab, kind: Kind, host: &str, role: &str, topic: &str) -> Program {
-    let arguments = format!("{role} {topic} 0.0.0.0 {BOOT}");
-    match kind {
-        Kind::Ours => ours(lab, host, &arguments),
-        Kind::Npm => npm(lab, host, "peer.js", &arguments),
-    }
-}
-
-/// Milliseconds from the dial to the first byte.
-fn first_byte(lab: &Lab, server: (Kind, &str), client: (Kind, &str), number: u32) -> Result<f64, String> {
-    // A topic of its own: a listener that was ended stays announced for a while.
-    let topic = format!("{:064x}", 0x5eed_0000 + number);
-    let listener = peer(lab, server.0, server.1, "listen", &topic);
-    listener.says("ready")?;
-    let dialler = peer(lab, client.0, client.1, "dial", &topic);
-    let said = dialler.says("{\"opened\"")?;
-    let value = said.split("\"firstByte\":").nth(1).and_then(|rest| rest.trim_end_matches('}').parse().ok());
-    value.ok_or_else(|| format!("not understood: {said}"))
-}
-
-/// Who is where, server and client.
-const PLACEMENTS: [(&str, &str, &str); 5] = [
-    ("public to public", "h1", "h2"),
-    ("public to NAT", "h1", "b"),
-    ("NAT to public", "a", "h2"),
-    ("NAT to other NAT", "a", "b"),
-    ("same NAT", "a", "a2"),
-];
 
 #[test]
 fn ours_and_the_reference_reach_each_other_in_every_placement() {
@@ -234,4 +105,44 @@ fn a_random_nat_on_one_side_is_seen_and_is_no_obstacle() {
         let took = first_byte(&lab, (Kind::Ours, at), (Kind::Ours, from), 200 + number as u32).unwrap();
         println!("{place}: first byte after {took:.0} ms");
     }
+}
+
+#[test]
+fn two_random_nats_meet_at_a_relay_and_nowhere_else() {
+    let Some(lab) = Lab::build(Plan { nat_a: Ports::Random, nat_b: Ports::Random, ..Plan::default() }) else { return };
+    if !install_reference() {
+        return;
+    }
+    let _dht = dht(&lab, Kind::Npm, 6);
+    let arguments = format!("{} {DHT_PORT} {BOOT}", lab.host("h1").address);
+    let relay = npm(&lab, "h1", "relay.js", &arguments);
+    let said = relay.says("ready ").unwrap();
+    let key = said.trim_start_matches("ready ");
+    let kinds = [Kind::Npm, Kind::Ours];
+    let mut failures = Vec::new();
+    for (number, (server, client)) in kinds.into_iter().flat_map(|s| kinds.map(|c| (s, c))).enumerate() {
+        let topic = topic(400 + number as u32);
+        let listener = peer(&lab, server, "a", "listen", &topic, Some(key));
+        listener.says("ready").unwrap();
+        let dialler = peer(&lab, client, "b", "dial", &topic, Some(key));
+        let what = format!("random NATs and a relay, server {server}, client {client}");
+        match dialled(&dialler, Duration::from_secs(90)) {
+            Ok(took) => println!("{what}: first byte after {took:.0} ms"),
+            Err(reason) => failures.push(format!("{what}: {reason}")),
+        }
+        // The relay says it once for each side.
+        failures.extend((0..2).filter_map(|_| relay.says("paired").err()));
+    }
+    // What neither of the two can do without one.
+    for (number, kind) in kinds.into_iter().enumerate() {
+        let topic = topic(410 + number as u32);
+        let listener = peer(&lab, kind, "a", "listen", &topic, None);
+        listener.says("ready").unwrap();
+        let dialler = peer(&lab, kind, "b", "dial", &topic, None);
+        match dialled(&dialler, Duration::from_secs(10)) {
+            Ok(took) => failures.push(format!("{kind} connects two random NATs without a relay, after {took:.0} ms")),
+            Err(_) => println!("random NATs and no relay, {kind} to {kind}: no connection within 10 s"),
+        }
+    }
+    assert!(failures.is_empty(), "{failures:#?}");
 }

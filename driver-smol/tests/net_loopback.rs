@@ -37,13 +37,23 @@ async fn node(dht: &Bootstrap) -> Hyperswarm {
 }
 
 async fn node_of(bootstrap: &[String]) -> Hyperswarm {
-    let config = HyperswarmConfig { bootstrap: bootstrap.to_vec(), host: Ipv4Addr::LOCALHOST, lan: false };
+    let config = HyperswarmConfig {
+        bootstrap: bootstrap.to_vec(),
+        host: Ipv4Addr::LOCALHOST,
+        lan: false,
+        ..HyperswarmConfig::default()
+    };
     Hyperswarm::open(config).await.unwrap()
 }
 
 /// A node that also takes part in multicast DNS, on loopback alone.
 async fn lan_node(bootstrap: SocketAddr) -> Hyperswarm {
-    let config = HyperswarmConfig { bootstrap: vec![bootstrap.to_string()], host: Ipv4Addr::LOCALHOST, lan: true };
+    let config = HyperswarmConfig {
+        bootstrap: vec![bootstrap.to_string()],
+        host: Ipv4Addr::LOCALHOST,
+        lan: true,
+        ..HyperswarmConfig::default()
+    };
     Hyperswarm::open(config).await.unwrap()
 }
 

@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer};
 use tracing::level_filters::LevelFilter;
 use wopr_p2p_core::access::{Capability, SessionName, TrustLevel};
 use wopr_p2p_core::chain::Chain;
+use wopr_p2p_smol::net::RemoteKey;
 
 use super::bounds::{Limits, Outbox, Replay, Requests};
 use super::{Config, EVERY_SESSION};
@@ -47,6 +48,7 @@ pub(super) fn parse(text: &str) -> Result<Config, String> {
         bootstrap: p2p.bootstrap,
         bind: p2p.bind,
         lan: p2p.lan,
+        relay_through: p2p.relay_through,
         max_payload_size: p2p.max_payload_size,
         key_rotation_grace_hours: p2p.key_rotation_grace_hours,
         key_compromise_grace_hours: p2p.key_compromise_grace_hours,
@@ -111,6 +113,8 @@ struct P2p {
     #[serde(deserialize_with = "bind")]
     bind: Option<Ipv4Addr>,
     lan: Option<bool>,
+    #[serde(deserialize_with = "relay_through")]
+    relay_through: Option<Vec<RemoteKey>>,
     #[serde(deserialize_with = "payload_size")]
     max_payload_size: Option<u32>,
     #[serde(deserialize_with = "grace_hours")]
@@ -281,6 +285,35 @@ fn tools<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::E
     tools.sort_unstable();
     tools.dedup();
     Ok(tools)
+}
+
+fn relay_through<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<RemoteKey>>, D::Error> {
+    let relays = Vec::<String>::deserialize(deserializer)?;
+    let key = |text: &String| {
+        relay_key(text).ok_or_else(|| {
+            D::Error::custom(format!("{text:?} is not a relay's public key, 64 hex digits or 52 letters of z-base-32"))
+        })
+    };
+    relays.iter().map(key).collect::<Result<_, _>>().map(Some)
+}
+
+/// A public key as Hyperswarm's programs write it.
+fn relay_key(text: &str) -> Option<RemoteKey> {
+    const Z_BASE_32: &[u8] = b"ybndrfg8ejkmcpqxot1uwisza345h769";
+    let (bits, digits): (usize, Option<Vec<usize>>) = match text.len() {
+        64 => (4, text.chars().map(|digit| digit.to_digit(16).map(|digit| digit as usize)).collect()),
+        52 => (5, text.bytes().map(|letter| Z_BASE_32.iter().position(|known| *known == letter)).collect()),
+        _ => return None,
+    };
+    let mut key = [0; 32];
+    for (number, digit) in digits?.into_iter().enumerate() {
+        for bit in (0..bits).filter(|bit| digit >> (bits - 1 - bit) & 1 == 1) {
+            let place = number * bits + bit;
+            // The last letter has four bits more than there are, all of them zero.
+            *key.get_mut(place / 8)? |= 0x80 >> (place % 8);
+        }
+    }
+    Some(key)
 }
 
 fn within<'de, D: Deserializer<'de>>(

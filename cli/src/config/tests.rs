@@ -138,6 +138,20 @@ fn our_own_keys_are_read() {
 }
 
 #[test]
+fn a_relays_key_is_read_as_hyperswarms_programs_write_it() {
+    const HEX: &str = "01080f161d242b323940474e555c636a71787f868d949ba2a9b0b7bec5ccd3da";
+    // As npm's hypercore-id-encoding writes the same.
+    const Z32: &str = "yrry6fo7roiurqkye78fkzddpjazo9hgtskjzeijsn557tqc4xpy";
+    let [hex, z32] = [HEX, Z32].map(|key| p2p(&format!("\"relayThrough\": [\"{key}\"]")).unwrap().relay_through);
+    let expected: Vec<u8> = (0..32).map(|i| i * 7 + 1).collect();
+    assert_eq!(hex.as_deref().map(|keys| keys[0].to_vec()), Some(expected));
+    assert_eq!(hex, z32);
+    // One letter has more bits than there is room for.
+    let too_much = format!("{}9", &Z32[..51]);
+    assert!(p2p(&format!("\"relayThrough\": [\"{too_much}\"]")).is_err());
+}
+
+#[test]
 fn an_empty_file_object_sets_nothing() {
     assert_eq!(file::parse("{}"), Ok(Config::default()));
 }
@@ -164,6 +178,7 @@ fn a_bad_value_is_named_with_its_line_its_key_and_what_is_accepted() {
         ("\"rateLimit\": {\"log\": {}}", "rateLimit.log: ", "`logs`"),
         ("\"bootstrap\": [\"nowhere\"]", "p2p.bootstrap: ", "host:port"),
         ("\"bind\": \"eth0\"", "p2p.bind: ", "0.0.0.0"),
+        ("\"relayThrough\": [\"abc\"]", "p2p.relayThrough: ", "64 hex digits"),
         ("\"ephemeralTtl\": \"1 hour\"", "p2p.ephemeralTtl: ", "24h"),
         ("\"sessions\": {\"a\": {\"command\": []}}", "sessions.a.command: ", "starts with a program"),
         ("\"sessions\": {\"a\": {}}", "p2p.sessions.a: ", "missing field `command`"),

@@ -3,6 +3,7 @@
 use wopr_p2p_core::keys::PublicKey;
 use wopr_p2p_core::time::WallTime;
 use wopr_p2p_smol::home::Home;
+use wopr_p2p_smol::net::tasks;
 
 use super::detached;
 use crate::exit::Failure;
@@ -18,6 +19,7 @@ pub(super) struct DaemonStatus {
     announced: bool,
     connections: usize,
     page: Result<Option<String>, String>,
+    tasks: usize,
     home: String,
     log: String,
 }
@@ -45,6 +47,7 @@ impl DaemonStatus {
                 Some(why) => Err(why.to_owned()),
                 None => Ok(web.address().map(|address| format!("http://{address}/"))),
             },
+            tasks: tasks().await,
             home: home.folder().display().to_string(),
             log: detached::log_path(home).display().to_string(),
         })
@@ -64,6 +67,7 @@ impl View for DaemonStatus {
             .with("connections", self.connections)
             .with("page", self.page.as_ref().ok().and_then(Option::as_deref))
             .with("pageFailure", self.page.as_ref().err().map(String::as_str))
+            .with("tasks", self.tasks)
             .with("home", self.home.as_str())
             .with("log", self.log.as_str())
     }

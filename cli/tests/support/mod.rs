@@ -5,6 +5,7 @@
 pub(crate) mod agent;
 pub(crate) mod cases;
 pub(crate) mod conversation;
+pub(crate) mod gauge;
 pub(crate) mod home;
 pub(crate) mod lab;
 pub(crate) mod node;

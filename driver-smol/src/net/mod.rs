@@ -22,6 +22,8 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
+use async_compat::CompatExt as _;
+
 pub use bootstrap::Bootstrap;
 pub use hyperswarm::{Hyperswarm, HyperswarmConfig};
 pub use offline::Offline;
@@ -61,6 +63,11 @@ pub trait Network: Send + Sync {
 
     /// Takes back all announcements and closes the sockets. Streams that are still open break.
     fn close(&self) -> Task<()>;
+}
+
+/// How many tasks the network keeps, of all networks of this process: a figure that shows a leak.
+pub async fn tasks() -> usize {
+    async { tokio::runtime::Handle::current().metrics().num_alive_tasks() }.compat().await
 }
 
 /// How others see us.

@@ -1,18 +1,22 @@
-// A peer of the reference: node peer.js listen|dial TOPIC HOST BOOTSTRAP...
+// A peer of the reference: node peer.js listen|dial TOPIC HOST [relay=KEY] BOOTSTRAP...
+// With a relay's public key in hex it meets others there when its own NAT is random.
 // A listener prints "ready" once it is announced, and sends every message back. A dialler prints, in milliseconds,
 // when the connection stood and when the first byte came back, counted from the dial: {"opened":12.3,"firstByte":14.5},
 // after a second, long message has come back in one piece too.
 const DHT = require('hyperdht')
 const Hyperswarm = require('hyperswarm')
 
-const [role, topicHex, host, ...bootstrap] = process.argv.slice(2)
+const [role, topicHex, host, ...rest] = process.argv.slice(2)
+const bootstrap = rest.filter((word) => !word.startsWith('relay='))
+const relay = rest.find((word) => word.startsWith('relay='))
+const relayThrough = relay ? Buffer.from(relay.slice('relay='.length), 'hex') : null
 const topic = Buffer.from(topicHex, 'hex')
 const message = Buffer.from(JSON.stringify({ hello: 'x'.repeat(300) }) + '\n')
 const long = Buffer.alloc(1400000, 0x5a)
 
 async function main () {
   const dht = new DHT({ bootstrap, host })
-  const swarm = new Hyperswarm({ dht })
+  const swarm = new Hyperswarm({ dht, relayThrough })
   await dht.fullyBootstrapped()
   if (role === 'listen') return listen(swarm)
   return dial(swarm)

@@ -50,23 +50,17 @@ impl From<Broken> for Over {
     }
 }
 
-/// Serves a stream whose other side has this number, until it is closed or the network is.
-pub(super) fn carry(wire: Wire, remote_id: u32, keys: &NoiseWrapResult, closed: watch::Receiver<()>) -> Stream {
+/// Serves a stream until it is closed or the network is.
+pub(super) fn carry(wire: Wire, keys: &NoiseWrapResult, closed: watch::Receiver<()>) -> Stream {
     let (stream, port) = stream(keys.remote_public_key, wire.path);
-    tokio::spawn(Carrier::new(wire, remote_id, keys, None).run(port, closed));
+    tokio::spawn(Carrier::new(wire, keys, None).run(port, closed));
     stream
 }
 
 /// The same for a stream that is handed over only when the other side has proven that our answer reached it.
-pub(super) fn accept(
-    wire: Wire,
-    remote_id: u32,
-    keys: &NoiseWrapResult,
-    closed: watch::Receiver<()>,
-    unproven: Unproven,
-) {
+pub(super) fn accept(wire: Wire, keys: &NoiseWrapResult, closed: watch::Receiver<()>, unproven: Unproven) {
     let (stream, port) = stream(keys.remote_public_key, wire.path);
-    tokio::spawn(Carrier::new(wire, remote_id, keys, Some((unproven, stream))).run(port, closed));
+    tokio::spawn(Carrier::new(wire, keys, Some((unproven, stream))).run(port, closed));
 }
 
 /// A stream that somebody seems to have opened.
@@ -91,10 +85,10 @@ struct Carrier {
 }
 
 impl Carrier {
-    fn new(wire: Wire, remote_id: u32, keys: &NoiseWrapResult, unproven: Option<(Unproven, Stream)>) -> Self {
+    fn new(wire: Wire, keys: &NoiseWrapResult, unproven: Option<(Unproven, Stream)>) -> Self {
         let now = Instant::now();
         let (sealer, first) = Sealer::new(keys);
-        let mut udx = Udx::new(remote_id, now);
+        let mut udx = Udx::new(wire.stream, now);
         udx.write(&first, now);
         let (opener, backlog) = (Opener::new(keys), Backlog::default());
         Self { wire, udx, sealer, opener, backlog, unproven, prove_until: now + PROOF }

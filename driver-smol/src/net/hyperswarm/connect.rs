@@ -12,7 +12,8 @@ use peeroxide_dht::holepuncher::match_address;
 use peeroxide_dht::hyperdht::KeyPair;
 use peeroxide_dht::hyperdht_messages::{
     ERROR_NONE, FIND_PEER, FIREWALL_OPEN, FIREWALL_UNKNOWN, HandshakeMessage, MODE_FROM_CLIENT, MODE_REPLY,
-    NoisePayload, PEER_HANDSHAKE, SecretStreamInfo, UdxInfo, decode_handshake_from_bytes, encode_handshake_to_bytes,
+    NoisePayload, PEER_HANDSHAKE, RelayThroughInfo, SecretStreamInfo, UdxInfo, decode_handshake_from_bytes,
+    encode_handshake_to_bytes,
 };
 use peeroxide_dht::messages::Ipv4Peer;
 use peeroxide_dht::noise::{Keypair, generate_keypair};
@@ -25,11 +26,12 @@ use super::armed::Wire;
 use super::carry::carry;
 use super::nat::{Nat, sample};
 use super::punch::{Event, Puncher, Start};
+use super::relay::{Meeting, RELAY_AFTER, invent};
 use super::rounds::{Relays, Rounds};
 use super::rpc::{Arrival, Call, Patience, RpcSocket, address};
 use super::way::Way;
 use super::{NAT_NODES, Shared};
-use crate::net::Stream;
+use crate::net::{RemoteKey, Stream};
 
 /// How long all of it may take. Punching through a random NAT takes up to about 36 seconds.
 const LIMIT: Duration = Duration::from_secs(45);
@@ -70,14 +72,25 @@ pub(super) async fn connect(
     through: Through,
 ) -> Result<Stream, ConnectError> {
     let work = async {
-        let (socket, arrived) = RpcSocket::bind(shared.host).await.map_err(|_| ConnectError::Socket)?;
-        // Known by the time it is needed.
-        let nat = sample(&socket, shared.dht.known(NAT_NODES));
-        let attempt = Attempt { shared, socket, keys, ephemeral: generate_keypair(), remote, stream: rand::random() };
+        let (mut attempt, arrived) = Attempt::new(shared, keys, remote).await?;
+        attempt.proposal = invent(&attempt.shared.relays);
         let met = attempt.shake_hands(through).await?;
-        attempt.reach(met, arrived, nat).await
+        attempt.reach(&met, arrived).await
     };
     timeout(LIMIT, work).await.unwrap_or(Err(ConnectError::TimedOut))
+}
+
+/// Opens a stream to a relay, which needs no relay itself; tells the socket and the address that it lives at.
+pub(super) async fn reach_relay(
+    shared: Arc<Shared>,
+    keys: KeyPair,
+    relay: RemoteKey,
+) -> Result<(Stream, Arc<RpcSocket>, SocketAddrV4), ConnectError> {
+    let (attempt, arrived) = Attempt::new(shared, keys, relay).await?;
+    let met = attempt.shake_hands(Through::Relays(Vec::new())).await?;
+    let wire = attempt.reach_straight(&met, arrived).await?;
+    let (socket, address) = (wire.socket.clone(), wire.remote);
+    Ok((attempt.open(&met, wire), socket, address))
 }
 
 struct Attempt {
@@ -89,6 +102,9 @@ struct Attempt {
     remote: [u8; 32],
     /// The number of our stream.
     stream: u32,
+    nat: watch::Receiver<Nat>,
+    /// Where we propose to meet if there is no other way.
+    proposal: Option<RelayThroughInfo>,
 }
 
 /// A relay's answer.
@@ -111,6 +127,19 @@ struct Met {
 }
 
 impl Attempt {
+    /// An attempt, and what arrives on its socket unasked.
+    async fn new(
+        shared: Arc<Shared>,
+        keys: KeyPair,
+        remote: RemoteKey,
+    ) -> Result<(Self, mpsc::Receiver<Arrival>), ConnectError> {
+        let (socket, arrived) = RpcSocket::bind(shared.host).await.map_err(|_| ConnectError::Socket)?;
+        // Known by the time it is needed.
+        let nat = sample(&socket, shared.dht.known(NAT_NODES));
+        let (ephemeral, stream) = (generate_keypair(), rand::random());
+        Ok((Self { shared, socket, keys, ephemeral, remote, stream, nat, proposal: None }, arrived))
+    }
+
     async fn shake_hands(&self, through: Through) -> Result<Met, ConnectError> {
         let (_, request) = self.start().ok_or(ConnectError::Refused)?;
         let message =
@@ -199,7 +228,7 @@ impl Attempt {
             addresses6: Vec::new(),
             udx: Some(UdxInfo { version: 1, reusable_socket: false, id: u64::from(self.stream), seq: 0 }),
             secret_stream: Some(SecretStreamInfo { version: 1 }),
-            relay_through: None,
+            relay_through: self.proposal.clone(),
             relay_addresses: None,
         };
         let message = exchange.send(&ours).ok()?;
@@ -220,28 +249,63 @@ impl Attempt {
         })
     }
 
-    /// Finds a way to the listener and opens the stream on it.
-    async fn reach(
+    /// Finds a way to the listener, by a relay if one was named and there is no other, and opens the stream on it.
+    async fn reach(&self, met: &Met, arrived: mpsc::Receiver<Arrival>) -> Result<Stream, ConnectError> {
+        let straight = self.reach_straight(met, arrived);
+        let meeting = Meeting::of(met.theirs.relay_through.as_ref(), self.proposal.as_ref(), false);
+        let wire = match meeting {
+            Some(meeting) => self.reach_or_meet(straight, meeting).await?,
+            None => straight.await?,
+        };
+        Ok(self.open(met, wire))
+    }
+
+    /// Goes to the relay when the straight way fails or takes long; then the first way that opens is taken.
+    async fn reach_or_meet(
         &self,
-        met: Met,
-        arrived: mpsc::Receiver<Arrival>,
-        nat: watch::Receiver<Nat>,
-    ) -> Result<Stream, ConnectError> {
-        let Relayed { relay, own, server, .. } = met.relayed;
+        straight: impl Future<Output = Result<Wire, ConnectError>>,
+        meeting: Meeting,
+    ) -> Result<Wire, ConnectError> {
+        let mut straight = std::pin::pin!(straight);
+        let mut trying = match timeout(RELAY_AFTER, &mut straight).await {
+            Ok(Ok(wire)) => return Ok(wire),
+            Ok(Err(_)) => false,
+            Err(_) => true,
+        };
+        let mut attending = meeting.attend(self.shared.clone(), self.stream);
+        loop {
+            tokio::select! {
+                wire = &mut straight, if trying => match wire {
+                    Ok(wire) => return Ok(wire),
+                    Err(_) => trying = false,
+                },
+                passage = &mut attending => return match passage {
+                    Ok(passage) => Ok(Wire::through(passage)),
+                    Err(_) if trying => straight.await,
+                    Err(error) => Err(error),
+                },
+            }
+        }
+    }
+
+    /// Finds a way to the listener without a relay in between.
+    async fn reach_straight(&self, met: &Met, arrived: mpsc::Receiver<Arrival>) -> Result<Wire, ConnectError> {
+        let (Relayed { relay, own, server, .. }, nat) = (&met.relayed, self.nat.clone());
+        let (relay, own, server) = (*relay, *own, *server);
         let Some(server) = server else {
-            return Ok(self.open(&met, &self.socket, relay, Way::Straight));
+            return Ok(self.wire(met, &self.socket, relay, Way::Straight));
         };
         let relays = Relays::of(&met.theirs, relay);
         if met.theirs.firewall == FIREWALL_OPEN {
             let public = met.theirs.addresses4.iter().filter_map(address).find(|a| is_public(*a.ip()));
-            return Ok(self.open(&met, &self.socket, public.unwrap_or(server), Way::Straight));
+            return Ok(self.wire(met, &self.socket, public.unwrap_or(server), Way::Straight));
         }
         let near = own.filter(|own| own.ip() == server.ip()).and_then(|_| self.near_address(&met.theirs.addresses4));
         let mut ping = std::pin::pin!(ping(self.socket.clone(), near));
         let mut pinging = near.is_some();
         let Some(relays) = relays else {
             return match (pinging, ping.await) {
-                (true, Some(near)) => Ok(self.open(&met, &self.socket, near, Way::Straight)),
+                (true, Some(near)) => Ok(self.wire(met, &self.socket, near, Way::Straight)),
                 _ => Err(ConnectError::NoWay),
             };
         };
@@ -255,7 +319,7 @@ impl Attempt {
                 near = &mut ping, if pinging => {
                     pinging = false;
                     if let Some(near) = near {
-                        return Ok(self.open(&met, &self.socket, near, Way::Straight));
+                        return Ok(self.wire(met, &self.socket, near, Way::Straight));
                     }
                 }
                 remote = &mut rounds, if talking => {
@@ -276,7 +340,7 @@ impl Attempt {
                     Event::Probe(number, from) => {
                         let socket = puncher.socket(number).cloned().ok_or(ConnectError::Socket)?;
                         let way = Way::Probed { nat: &puncher.nat(), theirs: &met.theirs.addresses4 };
-                        return Ok(self.open(&met, &socket, from, way));
+                        return Ok(self.wire(met, &socket, from, way));
                     }
                     Event::GaveUp => return Err(ConnectError::NoWay),
                     Event::Nat | Event::Request(..) => {}
@@ -292,9 +356,12 @@ impl Attempt {
         address(&match_address(&ours, theirs).or_else(|| theirs.first().cloned())?)
     }
 
-    fn open(&self, met: &Met, socket: &Arc<RpcSocket>, to: SocketAddrV4, way: Way<'_>) -> Stream {
-        let wire = Wire::new(self.stream, socket.clone(), to, way.path(&self.shared, to));
-        carry(wire, met.stream, &met.keys, self.shared.closed.subscribe())
+    fn wire(&self, met: &Met, socket: &Arc<RpcSocket>, to: SocketAddrV4, way: Way<'_>) -> Wire {
+        Wire::new(self.stream, socket.clone(), to, met.stream, way.path(&self.shared, to))
+    }
+
+    fn open(&self, met: &Met, wire: Wire) -> Stream {
+        carry(wire, &met.keys, self.shared.closed.subscribe())
     }
 }
 

@@ -13,6 +13,7 @@ mod dht;
 mod dial;
 mod nat;
 mod punch;
+mod relay;
 mod rounds;
 mod rpc;
 mod secret;
@@ -44,6 +45,8 @@ use super::{Dial, Incoming, NetError, Network, RemoteKey, Surroundings, Task, To
 
 /// Nodes that may be asked about our NAT.
 const NAT_NODES: usize = 12;
+/// Relays that are gone to at the same time; whoever dials us may name one.
+const RELAYING: usize = 8;
 /// Accepted streams that wait for the driver.
 const ACCEPTED: usize = 16;
 
@@ -56,11 +59,13 @@ pub struct HyperswarmConfig {
     pub host: Ipv4Addr,
     /// Whether listeners on our own networks are found without the DHT, by multicast DNS, and can find us.
     pub lan: bool,
+    /// Nodes to meet others at where the NATs leave no other way: the public keys of the reference's blind relays.
+    pub relays: Vec<RemoteKey>,
 }
 
 impl Default for HyperswarmConfig {
     fn default() -> Self {
-        Self { bootstrap: Vec::new(), host: Ipv4Addr::UNSPECIFIED, lan: true }
+        Self { bootstrap: Vec::new(), host: Ipv4Addr::UNSPECIFIED, lan: true, relays: Vec::new() }
     }
 }
 
@@ -90,6 +95,8 @@ struct Shared {
     listeners: Mutex<HashMap<[u8; 32], Arc<Listener>>>,
     accepted: Sender<Incoming>,
     turns: Turns,
+    relays: Vec<RemoteKey>,
+    relaying: Semaphore,
     /// Tells the streams that the network is closed.
     closed: watch::Sender<()>,
 }
@@ -135,6 +142,8 @@ impl Hyperswarm {
                 listeners: Mutex::default(),
                 accepted: accept,
                 turns: Arc::new(Semaphore::new(1)),
+                relays: config.relays,
+                relaying: Semaphore::new(RELAYING),
                 closed: watch::Sender::new(()),
             });
             let server = tokio::spawn(server::serve(shared.clone(), arrivals)).abort_handle();

@@ -225,6 +225,11 @@ impl Puncher {
         Ok(Start::Punching)
     }
 
+    /// Sends no more probes.
+    pub(super) fn stop(&mut self) {
+        (self.schedule, self.turn) = (Schedule::Idle, None);
+    }
+
     /// What happens next; sends the probes that are due meanwhile.
     pub(super) async fn next(&mut self) -> Event {
         loop {

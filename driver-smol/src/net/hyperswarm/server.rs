@@ -5,6 +5,8 @@
 //!
 //! Anybody can start a session, so those that have not come to a proven stream are bounded, in all and for each host. A
 //! new one takes the place of the oldest: an honest client needs its place for a moment only, a flood cannot hold any.
+//! The host that counts is whoever really sent the handshake. Only the nodes that relay to us are believed when they
+//! say for whom: else anybody could crowd out any client by claiming to pass on its handshakes.
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -15,38 +17,46 @@ use peeroxide_dht::crypto::hash;
 use peeroxide_dht::hyperdht_messages::{
     ERROR_NONE, FIREWALL_OPEN, FIREWALL_UNKNOWN, HandshakeMessage, HolepunchInfo, HolepunchMessage, MODE_FROM_CLIENT,
     MODE_FROM_RELAY, MODE_FROM_SECOND_RELAY, MODE_FROM_SERVER, MODE_REPLY, NoisePayload, PEER_HANDSHAKE,
-    PEER_HOLEPUNCH, SecretStreamInfo, UdxInfo, decode_handshake_from_bytes, decode_holepunch_msg_from_bytes,
-    encode_handshake_to_bytes,
+    PEER_HOLEPUNCH, RelayThroughInfo, SecretStreamInfo, UdxInfo, decode_handshake_from_bytes,
+    decode_holepunch_msg_from_bytes, encode_handshake_to_bytes,
 };
 use peeroxide_dht::messages::{Command, Ipv4Peer, Request};
 use peeroxide_dht::noise::Keypair;
 use peeroxide_dht::noise_wrap::{NoiseWrap, NoiseWrapResult};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::announce::Listener;
 use super::armed::{Armed, Wire};
 use super::carry::{Unproven, accept};
 use super::nat::sample;
 use super::punch::Puncher;
+use super::relay::{Meeting, invent};
 use super::rpc::{Arrival, Call, RpcSocket, address};
 use super::session::{Question, Session};
 use super::way::Way;
 use super::{NAT_NODES, Shared};
 
-/// Sessions without a proven stream that may be open at the same time, in all and for clients on one host.
+/// Sessions without a proven stream that may be open at the same time, in all and of one host.
 const MAX_SESSIONS: usize = 128;
 const MAX_PER_HOST: usize = 32;
 /// Answers that are kept, and for how long, to be given again.
 const MAX_ANSWERS: usize = 256;
 const KEEP_ANSWER: Duration = Duration::from_secs(15);
+/// How often the old ones are let go: each may hold a socket.
+const SWEEP: Duration = Duration::from_secs(1);
 
 /// Answers what arrives on the main socket until the network is closed.
 pub(super) async fn serve(shared: Arc<Shared>, mut arrivals: mpsc::Receiver<Arrival>) {
     let mut server = Server { shared, sessions: VecDeque::new() };
-    while let Some(arrival) = arrivals.recv().await {
-        if let Arrival::Request(from, request) = arrival {
-            server.request(from, request).await;
+    loop {
+        tokio::select! {
+            arrival = arrivals.recv() => match arrival {
+                Some(Arrival::Request(from, request)) => server.request(from, request).await,
+                Some(Arrival::Probe(_)) => {}
+                None => return,
+            },
+            () = sleep(SWEEP), if !server.sessions.is_empty() => server.sweep(),
         }
     }
 }
@@ -65,10 +75,18 @@ struct Running {
     noise: Vec<u8>,
     /// Where to answer from; the main socket if there is none.
     socket: Option<Arc<RpcSocket>>,
-    client: Ipv4Addr,
+    /// Whom it counts against.
+    sender: Ipv4Addr,
     /// Closed by the other end when there is a proven stream, or none will come. Dropping it ends the session.
     questions: mpsc::Sender<Question>,
     until: Instant,
+}
+
+impl Running {
+    /// There is no proven stream yet, but there may be.
+    fn is_half_open(&self) -> bool {
+        !self.questions.is_closed()
+    }
 }
 
 /// A handshake as it came.
@@ -78,6 +96,7 @@ struct Handshake {
     /// Its hash.
     key: [u8; 32],
     client: SocketAddrV4,
+    sender: Ipv4Addr,
     /// The address under which the sender of the request sees us.
     own: Option<SocketAddrV4>,
     /// It came straight from the client.
@@ -128,14 +147,16 @@ impl Server {
             },
             _ => return,
         };
+        let sender = if listener.is_relay(from) { *client.ip() } else { *from.ip() };
         let key = hash(&noise);
-        self.sessions.retain(|session| session.until > Instant::now());
+        self.sweep();
         if self.sessions.iter().all(|session| session.key != key) {
-            let handshake = Handshake { listener, noise, key, client, own: address(&request.to), direct };
+            let own = address(&request.to);
+            let handshake = Handshake { listener, noise, key, client, sender, own, direct };
             let Some(session) = self.open(handshake).await else {
                 return;
             };
-            self.make_room(*client.ip());
+            self.make_room(sender);
             self.sessions.push_back(session);
         }
         let Some(Running { noise, socket, .. }) = self.sessions.iter().find(|session| session.key == key) else {
@@ -155,11 +176,17 @@ impl Server {
         }
     }
 
+    /// Forgets answers that nobody can be waiting for, but no session that is still on its way.
+    fn sweep(&mut self) {
+        let now = Instant::now();
+        self.sessions.retain(|session| session.until > now || session.is_half_open());
+    }
+
     /// Ends the oldest sessions where one more would be too many.
-    fn make_room(&mut self, client: Ipv4Addr) {
-        let half_open = |session: &Running| !session.questions.is_closed();
-        let of_client = |session: &Running| half_open(session) && session.client == client;
-        self.limit(MAX_PER_HOST, of_client);
+    fn make_room(&mut self, sender: Ipv4Addr) {
+        let half_open = Running::is_half_open;
+        let of_sender = |session: &Running| half_open(session) && session.sender == sender;
+        self.limit(MAX_PER_HOST, of_sender);
         self.limit(MAX_SESSIONS, half_open);
         self.limit(MAX_ANSWERS, |_| true);
     }
@@ -174,7 +201,7 @@ impl Server {
 
     /// Opens a session for a handshake that was not seen before.
     async fn open(&self, handshake: Handshake) -> Option<Running> {
-        let Handshake { listener, noise, key, client, own, direct } = handshake;
+        let Handshake { listener, noise, key, client, sender, own, direct } = handshake;
         let keys = Keypair { public_key: listener.keys.public_key, secret_key: listener.keys.secret_key };
         let mut exchange = NoiseWrap::new_responder(keys);
         let theirs = exchange.recv(&noise).ok()?;
@@ -184,39 +211,43 @@ impl Server {
         let remote_id = u32::try_from(theirs.udx.as_ref()?.id).ok()?;
         // Numbers that cannot be guessed: whoever knows one could put packets into the stream.
         let (id, local_id) = (u64::from(rand::random::<u32>()), rand::random());
-        let reply = exchange.send(&self.payload(&listener, id, local_id)).ok()?;
-        let door = Door {
-            shared: self.shared.clone(),
-            listener,
-            keys: exchange.finalize().ok()?,
-            remote_id,
-            hosts: theirs.addresses4,
-        };
+        let ours = invent(&self.shared.relays);
+        let meeting = Meeting::of(ours.as_ref(), theirs.relay_through.as_ref(), true);
+        let reply = exchange.send(&self.payload(&listener, id, local_id, ours)).ok()?;
+        let keys = exchange.finalize().ok()?;
+        let door = Door { shared: self.shared.clone(), listener, keys, hosts: theirs.addresses4 };
         let (questions, asked) = mpsc::channel(16);
         let main = &self.shared.dht.socket;
         let until = Instant::now() + KEEP_ANSWER;
-        let running = Running { id, key, noise: reply, socket: None, client: *client.ip(), questions, until };
+        let running = Running { id, key, noise: reply, socket: None, sender, questions, until };
 
         if theirs.firewall == FIREWALL_OPEN && !direct {
             // It waits for us to connect.
             let path = Way::Straight.path(&self.shared, client);
-            door.deliver(Wire::new(local_id, main.clone(), client, path), asked);
+            door.deliver(Wire::new(local_id, main.clone(), client, remote_id, path), asked);
             return Some(running);
         }
 
         let (socket, arrived) = RpcSocket::bind(self.shared.host).await.ok()?;
-        let mut armed = Armed::new(local_id);
+        let mut armed = Armed::new(local_id, remote_id);
         armed.arm(main.clone());
         armed.arm(socket.clone());
         let nat = sample(&socket, self.shared.dht.known(NAT_NODES));
         let puncher = Puncher::new(self.shared.host, socket.clone(), arrived, nat);
-        tokio::spawn(Session::new(door, armed, puncher).run(asked));
+        let meeting = meeting.map(|meeting| (meeting, local_id));
+        tokio::spawn(Session::new(door, armed, puncher, meeting).run(asked));
         // A client on our own network is told the address of the main socket, which it may reach straight away.
         let same_network = direct || own.is_some_and(|own| own.ip() == client.ip());
         Some(Running { socket: (!same_network).then_some(socket), ..running })
     }
 
-    fn payload(&self, listener: &Listener, session: u64, stream: u32) -> NoisePayload {
+    fn payload(
+        &self,
+        listener: &Listener,
+        session: u64,
+        stream: u32,
+        relay_through: Option<RelayThroughInfo>,
+    ) -> NoisePayload {
         let relays = listener.relays();
         let relay_addresses: Vec<_> = relays.iter().map(|relay| relay.relay_address.clone()).collect();
         NoisePayload {
@@ -228,7 +259,7 @@ impl Server {
             addresses6: Vec::new(),
             udx: Some(UdxInfo { version: 1, reusable_socket: false, id: u64::from(stream), seq: 0 }),
             secret_stream: Some(SecretStreamInfo { version: 1 }),
-            relay_through: None,
+            relay_through,
             relay_addresses: (!relay_addresses.is_empty()).then_some(relay_addresses),
         }
     }
@@ -247,17 +278,15 @@ pub(super) struct Door {
     pub(super) keys: NoiseWrapResult,
     /// Where the client is on its own network.
     pub(super) hosts: Vec<Ipv4Peer>,
-    /// The number of the client's stream.
-    remote_id: u32,
 }
 
 impl Door {
     /// Hands the stream on this wire over as soon as the client has proven that our answer reached it. Until then it
     /// ends with the session's place.
     pub(super) fn deliver(self, wire: Wire, place: mpsc::Receiver<Question>) {
-        let Self { shared, listener, keys, remote_id, .. } = self;
+        let Self { shared, listener, keys, .. } = self;
         let unproven = Unproven { accepted: shared.accepted.clone(), topic: listener.topic, place };
-        accept(wire, remote_id, &keys, shared.closed.subscribe(), unproven);
+        accept(wire, &keys, shared.closed.subscribe(), unproven);
     }
 }
 

@@ -15,7 +15,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::armed::Armed;
+use super::connect::ConnectError;
 use super::punch::{Event, Puncher, Start};
+use super::relay::{Attending, Meeting, PAIRING, Passage, RELAY_AFTER};
 use super::rpc::{Call, address, peer};
 use super::server::{Door, question};
 use super::way::Way;
@@ -57,14 +59,44 @@ pub(super) struct Session {
     /// Sockets of the puncher on which the stream waits already.
     armed_sockets: HashSet<usize>,
     deadline: Instant,
+    relaying: Relaying,
+    /// When the meeting at the relay shall not wait any longer: the client has shown that it is one.
+    relay_due: Option<Instant>,
+    /// There is no way without a relay.
+    given_up: bool,
+}
+
+/// Whether the two sides meet at a relay.
+enum Relaying {
+    /// The handshake named none, or we did not get there.
+    Impossible,
+    /// Our stream of this number can.
+    Possible(Meeting, u32),
+    /// We are on the way.
+    Attending(Attending),
+    /// We are there, and the first packet has yet to come.
+    There,
 }
 
 impl Session {
-    pub(super) fn new(door: Door, armed: Armed, puncher: Puncher) -> Self {
+    pub(super) fn new(door: Door, armed: Armed, puncher: Puncher, meeting: Option<(Meeting, u32)>) -> Self {
         let payload = SecurePayload::new(door.keys.holepunch_secret);
         let armed_sockets = HashSet::from([0]);
         let deadline = Instant::now() + PATIENCE;
-        Self { door, payload, armed, puncher, round: 0, waiting: Vec::new(), armed_sockets, deadline }
+        let relaying = meeting.map_or(Relaying::Impossible, |(meeting, stream)| Relaying::Possible(meeting, stream));
+        Self {
+            door,
+            payload,
+            armed,
+            puncher,
+            round: 0,
+            waiting: Vec::new(),
+            armed_sockets,
+            deadline,
+            relaying,
+            relay_due: None,
+            given_up: false,
+        }
     }
 
     /// Goes on until the client is connected, time is up, or the place is taken away (the channel's other end is).
@@ -73,8 +105,10 @@ impl Session {
             let goes_on = tokio::select! {
                 first = self.armed.opened() => {
                     let way = Way::Probed { nat: &self.puncher.nat(), theirs: &self.door.hosts };
-                    let path = way.path(&self.door.shared, first.from);
-                    self.door.deliver(self.armed.settle(first, path), questions);
+                    let wire = self.armed.settle(first, |from| way.path(&self.door.shared, from));
+                    if let Some(wire) = wire {
+                        self.door.deliver(wire, questions);
+                    }
                     return;
                 }
                 question = questions.recv() => match question {
@@ -83,12 +117,39 @@ impl Session {
                     None => return,
                 },
                 event = self.puncher.next() => self.happened(event).await,
+                passage = attended(&mut self.relaying) => self.attended(passage).await,
+                () = due(self.relay_due) => self.go_to_relay(),
                 () = sleep_until(self.deadline) => return,
             };
             if !goes_on {
-                return;
+                self.given_up = true;
+                self.puncher.stop();
+                if !self.go_to_relay() {
+                    return;
+                }
             }
         }
+    }
+
+    /// Sets out for the relay if there is one to go to; whether there is anything to wait for there.
+    fn go_to_relay(&mut self) -> bool {
+        self.relay_due = None;
+        if let Relaying::Possible(meeting, stream) = self.relaying {
+            self.relaying = Relaying::Attending(meeting.attend(self.door.shared.clone(), stream));
+            self.deadline = self.deadline.max(Instant::now() + PAIRING);
+        }
+        !matches!(self.relaying, Relaying::Impossible)
+    }
+
+    async fn attended(&mut self, passage: Result<Passage, ConnectError>) -> bool {
+        let Ok(passage) = passage else {
+            self.relaying = Relaying::Impossible;
+            return !self.given_up;
+        };
+        self.relaying = Relaying::There;
+        self.armed.arm_passage(passage).await;
+        self.deadline = self.deadline.max(Instant::now() + PATIENCE);
+        true
     }
 
     async fn happened(&mut self, event: Event) -> bool {
@@ -126,6 +187,9 @@ impl Session {
         let Ok(said) = self.payload.decrypt(&question.payload) else {
             return true;
         };
+        if matches!(self.relaying, Relaying::Possible(..)) && self.relay_due.is_none() {
+            self.relay_due = Some(Instant::now() + RELAY_AFTER);
+        }
         if said.error != ERROR_NONE {
             return false;
         }
@@ -230,5 +294,20 @@ impl Session {
             question.tid,
             Call::new(PEER_HOLEPUNCH, self.door.listener.target).with_value(value),
         );
+    }
+}
+
+/// Ends when we have come to the relay, or not.
+async fn attended(relaying: &mut Relaying) -> Result<Passage, ConnectError> {
+    match relaying {
+        Relaying::Attending(attending) => attending.await,
+        _ => std::future::pending().await,
+    }
+}
+
+async fn due(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }

@@ -29,6 +29,11 @@ pub(super) enum Broken {
     Silent,
 }
 
+/// A packet that opens the way for a stream with this number at the other end, and says nothing.
+pub(super) fn greeting(remote_id: u32) -> Vec<u8> {
+    Header { flags: 0, remote_id, window: RECEIVE_WINDOW as u32, seq: 0, ack: 0 }.encode(&[], &[])
+}
+
 /// Our side of a stream.
 #[derive(Debug)]
 pub(super) struct Udx {
