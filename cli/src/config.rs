@@ -4,6 +4,7 @@
 //! force. What is not set stays `None`, so that each default is written once, in the part that it belongs to.
 
 mod file;
+mod session;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,8 +13,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use wopr_p2p_core::access::TrustLevel;
+use wopr_p2p_smol::handler::Handler;
 
-pub(crate) use self::file::{Gateway, Rate, RateLimits, Session};
+pub(crate) use self::file::{Gateway, Rate, RateLimits};
 use crate::exit::Failure;
 
 /// The file's name in the home.
@@ -42,8 +44,8 @@ pub(crate) struct Config {
     pub(crate) ephemeral_ttl: Option<Duration>,
     /// How much a peer may do.
     pub(crate) rate_limit: RateLimits,
-    /// Which command answers for which session.
-    pub(crate) sessions: BTreeMap<String, Session>,
+    /// Who answers for which session.
+    pub(crate) sessions: BTreeMap<String, Handler>,
     /// The trust that an approved peer gets.
     pub(crate) discovery_trust: Option<TrustLevel>,
     /// Whether discovered peers that prove their key get the gateway without approval.

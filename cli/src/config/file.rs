@@ -9,7 +9,9 @@ use std::time::Duration;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use wopr_p2p_core::access::{Capability, SessionName, TrustLevel};
+use wopr_p2p_smol::handler::Handler;
 
+use super::session::Session;
 use super::{Config, EVERY_SESSION};
 use crate::duration::parse_duration;
 
@@ -100,7 +102,7 @@ struct P2p {
     ephemeral_ttl: Option<Duration>,
     rate_limit: RateLimits,
     #[serde(deserialize_with = "sessions")]
-    sessions: BTreeMap<String, Session>,
+    sessions: BTreeMap<String, Handler>,
     discovery_trust: Option<TrustLevel>,
     auto_accept: Option<bool>,
     gateway: Option<Gateway>,
@@ -133,20 +135,6 @@ pub(crate) struct Rate {
     pub(crate) max_per_hour: Option<NonZeroU32>,
 }
 
-/// What answers for a session.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub(crate) struct Session {
-    /// The program and its arguments.
-    #[serde(deserialize_with = "command")]
-    pub(crate) command: Vec<String>,
-    /// How long it may take.
-    #[serde(default, deserialize_with = "duration")]
-    pub(crate) timeout: Option<Duration>,
-    /// The longest answer, in bytes.
-    #[serde(default)]
-    pub(crate) max_answer_bytes: Option<NonZeroU32>,
-}
 
 /// Where untrusted peers arrive.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -212,23 +200,15 @@ fn grace_hours<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>
     within(deserializer, &GRACE_HOURS, "hours")
 }
 
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse_duration(&text).map(Some).map_err(|error| D::Error::custom(format!("{text:?}: {error}")))
 }
 
-fn command<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    let words = Vec::<String>::deserialize(deserializer)?;
-    match words.first() {
-        Some(program) if !program.is_empty() => Ok(words),
-        _ => Err(D::Error::custom("a command is a list that starts with a program: [\"prog\", \"arg\"]")),
-    }
-}
-
-fn sessions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Session>, D::Error> {
+fn sessions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Handler>, D::Error> {
     let sessions = BTreeMap::<String, Session>::deserialize(deserializer)?;
     for name in sessions.keys().filter(|name| *name != EVERY_SESSION) {
         SessionName::new(name.as_str()).map_err(|error| D::Error::custom(format!("{name:?}: {error}")))?;
     }
-    Ok(sessions)
+    Ok(sessions.into_iter().map(|(name, session)| (name, session.0)).collect())
 }
