@@ -53,7 +53,7 @@ fn a_line_that_is_longer_than_any_message_is_an_error_and_then_the_end() {
 quickcheck! {
     /// Lines of every length, around the size of a piece and beyond it.
     fn what_was_written_is_read_backwards(lengths: Vec<u16>) -> bool {
-        let texts: Vec<_> = lengths.iter().map(|length| "y".repeat(usize::from(*length) * 2)).collect();
+        let texts: Vec<_> = lengths.iter().take(8).map(|length| "y".repeat(usize::from(*length) * 2)).collect();
         let (_folder, path) = file_with(&texts.iter().map(|text| line(text) + "\n").collect::<String>());
         let mut read = contents(&path);
         read.reverse();
