@@ -102,7 +102,12 @@ pub enum Backend {
 }
 
 impl Backend {
-    async fn answer(&self, question: &Arc<Question>, files: &SessionReader, max: usize) -> Result<String, HandlerError> {
+    async fn answer(
+        &self,
+        question: &Arc<Question>,
+        files: &SessionReader,
+        max: usize,
+    ) -> Result<String, HandlerError> {
         match self {
             Self::Command(program) => command::answer(program, question, files.path(&question.session), max).await,
             Self::Chat(chat) => chat::answer(chat, question, files, max).await,

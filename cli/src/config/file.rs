@@ -135,7 +135,6 @@ pub(crate) struct Rate {
     pub(crate) max_per_hour: Option<NonZeroU32>,
 }
 
-
 /// Where untrusted peers arrive.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -79,19 +79,15 @@ impl ChatText {
             (None, None) => None,
             (Some(name), None) => Some(KeySource::Environment(name)),
             (None, Some(path)) if path.is_absolute() => Some(KeySource::File(path)),
-            (None, Some(path)) => return Err(format!("keyFile {path:?} does not start at the root: write the whole path")),
+            (None, Some(path)) => {
+                return Err(format!("keyFile {path:?} does not start at the root: write the whole path"));
+            }
             (Some(_), Some(_)) => return Err("a key is in \"keyEnv\" or in \"keyFile\", not in both".to_owned()),
         };
         if key.is_some() && url.scheme_str() == Some("http") && !is_this_machine(&url) {
             return Err(format!("url {:?} would carry the key unencrypted over the network: use https", self.url));
         }
-        Ok(Chat {
-            url,
-            model: self.model,
-            key,
-            system: self.system,
-            context_tokens: tokens(self.context_tokens),
-        })
+        Ok(Chat { url, model: self.model, key, system: self.system, context_tokens: tokens(self.context_tokens) })
     }
 }
 

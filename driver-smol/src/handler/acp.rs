@@ -191,9 +191,7 @@ impl Drop for Cancel {
 fn refusal(request: &RequestPermissionRequest) -> RequestPermissionOutcome {
     let no = |kind| request.options.iter().find(move |option| option.kind == kind);
     match no(PermissionOptionKind::RejectOnce).or_else(|| no(PermissionOptionKind::RejectAlways)) {
-        Some(option) => {
-            RequestPermissionOutcome::Selected(SelectedPermissionOutcome::new(option.option_id.clone()))
-        }
+        Some(option) => RequestPermissionOutcome::Selected(SelectedPermissionOutcome::new(option.option_id.clone())),
         None => RequestPermissionOutcome::Cancelled,
     }
 }

@@ -97,7 +97,9 @@ impl fmt::Display for ChatFault {
         match self {
             Self::NoKey(reason) => write!(f, "was not asked: {reason}"),
             Self::Unreachable(reason) => write!(f, "cannot be reached: {reason}; is the server running?"),
-            Self::Redirects(to) => write!(f, "redirects to {to}: redirects are not followed, set \"url\" to where it is"),
+            Self::Redirects(to) => {
+                write!(f, "redirects to {to}: redirects are not followed, set \"url\" to where it is")
+            }
             Self::Refuses { status, retry_after, said } => {
                 let next = match status {
                     401 | 403 => "check the key",
@@ -209,7 +211,8 @@ async fn converse(request: Request<Full<Bytes>>, max_answer: usize) -> Result<St
     }
     if status != StatusCode::OK {
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|when| when.to_str().ok());
-        let retry_after = retry_after.map(|when| if when.parse::<u32>().is_ok() { format!("{when} s") } else { shown(when) });
+        let retry_after =
+            retry_after.map(|when| if when.parse::<u32>().is_ok() { format!("{when} s") } else { shown(when) });
         let said = error_text(response).await;
         return Err(ChatFault::Refuses { status: status.as_u16(), retry_after, said }.into());
     }

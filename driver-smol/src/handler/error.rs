@@ -136,10 +136,9 @@ impl fmt::Display for HandlerError {
                 "{handler} had no answer after {} s and was stopped; raise its timeout if it needs longer",
                 timeout.as_secs_f64()
             ),
-            Self::AnswerTooLong { handler, max_answer } => write!(
-                f,
-                "{handler} said more than {max_answer} bytes and was stopped; make its answers shorter"
-            ),
+            Self::AnswerTooLong { handler, max_answer } => {
+                write!(f, "{handler} said more than {max_answer} bytes and was stopped; make its answers shorter")
+            }
             Self::NotStarted { program, reason } => {
                 write!(f, "the handler {program:?} cannot be started: {reason}; check its path and permissions")
             }

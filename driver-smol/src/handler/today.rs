@@ -10,7 +10,7 @@ use wopr_p2p_core::access::SessionName;
 use wopr_p2p_core::time::WallTime;
 
 use super::HandlerError;
-use crate::session_file::{SessionReader, Said};
+use crate::session_file::{Said, SessionReader};
 
 const DAY: u64 = 24 * 60 * 60 * 1000;
 

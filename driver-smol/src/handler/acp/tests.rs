@@ -5,7 +5,8 @@ use agent_client_protocol::v1::schema::{PermissionOption, ToolCallUpdate, ToolCa
 use super::*;
 
 fn asked(options: &[(&str, PermissionOptionKind)]) -> RequestPermissionRequest {
-    let options = options.iter().map(|(id, kind)| PermissionOption::new(id.to_string(), id.to_string(), *kind)).collect();
+    let options =
+        options.iter().map(|(id, kind)| PermissionOption::new(id.to_string(), id.to_string(), *kind)).collect();
     RequestPermissionRequest::new("session", ToolCallUpdate::new("call", ToolCallUpdateFields::default()), options)
 }
 

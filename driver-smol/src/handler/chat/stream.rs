@@ -113,7 +113,8 @@ impl Whole {
             return Err(ChatFault::Fails(shown(&message)));
         }
         let whole: Self = serde_json::from_slice(bytes).map_err(|error| ChatFault::NoChat(error.to_string()))?;
-        let choice = whole.choices.into_iter().next().ok_or_else(|| ChatFault::NoChat("it has no choice".to_owned()))?;
+        let choice =
+            whole.choices.into_iter().next().ok_or_else(|| ChatFault::NoChat("it has no choice".to_owned()))?;
         Ok(choice.message.content.unwrap_or_default())
     }
 }

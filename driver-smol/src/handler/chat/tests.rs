@@ -58,7 +58,11 @@ fn chat(address: SocketAddr) -> Chat {
 
 fn handlers(chat: Chat) -> Handlers {
     let mut handlers = Handlers::new(SessionReader::new(&Home::at("/no/home/of/wopr").unwrap()));
-    handlers.set_default(Handler { timeout: Duration::from_secs(60), max_answer: 100, ..Handler::new(Backend::Chat(chat)) });
+    handlers.set_default(Handler {
+        timeout: Duration::from_secs(60),
+        max_answer: 100,
+        ..Handler::new(Backend::Chat(chat))
+    });
     handlers
 }
 
@@ -106,7 +110,8 @@ fn the_streamed_answer_of_an_endpoint_is_the_answer() {
 
 #[test]
 fn an_endpoint_that_does_not_stream_answers_too() {
-    let reply = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{\"choices\":[{\"message\":{\"content\":\"4\"}}]}";
+    let reply =
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{\"choices\":[{\"message\":{\"content\":\"4\"}}]}";
     let (address, serving) = server(move |stream| stream.write_all(reply.as_bytes()).unwrap());
     assert_eq!(ask(chat(address)).unwrap(), "4");
     serving.join().unwrap();
@@ -129,7 +134,10 @@ fn the_key_comes_from_a_file_that_only_its_owner_reads() {
 
 #[test]
 fn a_key_that_is_not_there_is_named_and_nobody_is_asked() {
-    let chat = Chat { key: Some(KeySource::Environment("WOPR_TEST_NO_SUCH_KEY".to_owned())), ..chat(([127, 0, 0, 1], 1).into()) };
+    let chat = Chat {
+        key: Some(KeySource::Environment("WOPR_TEST_NO_SUCH_KEY".to_owned())),
+        ..chat(([127, 0, 0, 1], 1).into())
+    };
     let error = ask(chat).unwrap_err().to_string();
     assert!(error.contains("WOPR_TEST_NO_SUCH_KEY is not set"), "{error}");
 }

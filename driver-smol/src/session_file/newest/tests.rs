@@ -11,7 +11,9 @@ fn file_with(text: &str) -> (tempfile::TempDir, PathBuf) {
 
 fn line(content: &str) -> String {
     let content = serde_json::to_string(content).unwrap();
-    format!(r#"{{"ts":5,"iso":"x","from":"bob","type":"message","content":{content},"channel":{{"type":"p2p","id":"k"}}}}"#)
+    format!(
+        r#"{{"ts":5,"iso":"x","from":"bob","type":"message","content":{content},"channel":{{"type":"p2p","id":"k"}}}}"#
+    )
 }
 
 fn contents(path: &Path) -> Vec<String> {

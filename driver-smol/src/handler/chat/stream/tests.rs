@@ -48,7 +48,9 @@ fn a_server_need_not_say_done_after_the_reason_to_stop() {
 
 #[test]
 fn an_error_in_the_middle_is_reported_and_no_answer() {
-    let failed = fault("data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\ndata: {\"error\":{\"message\":\"out of \\u001bmemory\"}}\n");
+    let failed = fault(
+        "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\ndata: {\"error\":{\"message\":\"out of \\u001bmemory\"}}\n",
+    );
     assert_eq!(failed, ChatFault::Fails("out of \u{fffd}memory".to_owned()));
     assert_eq!(fault("data: {\"error\":\"busy\"}\n"), ChatFault::Fails("busy".to_owned()));
     assert!(matches!(fault("data: {\"choices\":1}\n"), ChatFault::NoChat(_)));
