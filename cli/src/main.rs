@@ -12,6 +12,7 @@ mod exit;
 mod local;
 mod node;
 mod output;
+mod top;
 
 use std::process::ExitCode;
 
@@ -60,6 +61,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Area::Config { command } => local::config(&home()?, command, out)?,
         Area::Sessions { command } => local::sessions(&home()?, command, out)?,
         Area::Logs(logs) => local::logs(&home()?, &logs, out)?,
+        Area::Top => return top::run(&home()?),
         Area::Plugin { command } => local::plugin(&home()?, command, out).await?,
         Area::Completions { shell } => return local::completions(shell),
         Area::Man { dir } => local::manual(dir.as_deref(), out)?,
