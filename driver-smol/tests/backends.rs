@@ -219,5 +219,7 @@ fn succeeds(command: &mut Command) -> bool {
 
 fn skip(why: &str) {
     assert!(std::env::var_os("CI").is_none(), "in CI this may not be skipped: {why}");
-    writeln!(std::io::stderr(), "\nSKIPPED: {why}").unwrap();
+    // Past the capture of tests: it has to be seen.
+    let said = writeln!(std::io::stderr(), "\nSKIPPED: {why}");
+    said.expect("stderr takes a line");
 }

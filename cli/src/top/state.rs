@@ -69,9 +69,11 @@ impl Glance {
     pub(super) fn new(answers: &[Value], events: &[EventLine]) -> Self {
         let [status, peers, grants, requests, outbox] = answers else { return Self::default() };
         let mut waiting: Vec<_> = list(requests, "requests").iter().map(request).collect();
-        waiting.extend(list(outbox, "outbox").iter().map(|message| {
-            vec!["message for".to_owned(), who(&message["peer"]), text(&message["session"])]
-        }));
+        waiting.extend(
+            list(outbox, "outbox")
+                .iter()
+                .map(|message| vec!["message for".to_owned(), who(&message["peer"]), text(&message["session"])]),
+        );
         let bans = list(status, "banned").iter().map(|ban| {
             let ends = ban["bannedForMs"].as_u64().map(|ms| show_duration(std::time::Duration::from_millis(ms)));
             vec![who(&ban["peer"]), text(&ban["name"]), ends.unwrap_or_default()]

@@ -73,7 +73,8 @@ fn what_a_peer_chose_moves_no_cursor() {
 fn nothing_to_show_says_what_to_do() {
     let nothing = [json!({}), json!({}), json!({}), json!({}), json!({})];
     let shown = screen(&mut State::new(Glance::new(&nothing, &[])), 120, 30);
-    for text in ["no network", "wopr p2p invite create", "nobody may", "nothing needs you", "nothing has happened yet"] {
+    for text in ["no network", "wopr p2p invite create", "nobody may", "nothing needs you", "nothing has happened yet"]
+    {
         assert!(shown.contains(text), "no {text:?} in:\n{shown}");
     }
 }
