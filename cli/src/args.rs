@@ -66,6 +66,8 @@ pub(crate) enum Area {
     },
     /// Show what happened, oldest first.
     Logs(Logs),
+    /// Watch the node: peers, grants, what waits for you, bans, events. Needs the daemon.
+    Top,
     /// The plugins. There is one, p2p, and it is built in.
     Plugin {
         #[command(subcommand)]

@@ -6,6 +6,7 @@
 mod bounds;
 mod core;
 mod file;
+mod session;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,10 +15,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use wopr_p2p_core::access::TrustLevel;
+use wopr_p2p_smol::handler::Handler;
 use wopr_p2p_smol::net::RemoteKey;
 
 use self::bounds::{Limits, Outbox, Replay, Requests};
-pub(crate) use self::file::{Gateway, Log, LogFormat, Mcp, Rate, RateLimits, Session, UiPort};
+pub(crate) use self::file::{Gateway, Log, LogFormat, Mcp, Rate, RateLimits, UiPort};
 use crate::exit::Failure;
 
 /// The file's name in the home.
@@ -64,8 +66,8 @@ pub(crate) struct Config {
     pub(crate) requests: Requests,
     /// How many there may be of what takes memory.
     pub(crate) limits: Limits,
-    /// Which command answers for which session.
-    pub(crate) sessions: BTreeMap<String, Session>,
+    /// Who answers for which session.
+    pub(crate) sessions: BTreeMap<String, Handler>,
     /// The trust that an approved peer gets.
     pub(crate) discovery_trust: Option<TrustLevel>,
     /// Whether discovered peers that prove their key get the gateway without approval.

@@ -122,11 +122,27 @@ impl Work {
 /// # Errors
 /// No daemon runs, or it has ended.
 pub(crate) async fn follow(home: &Home, words: Vec<String>, out: Output) -> Result<Shown, Failure> {
-    let Some(daemon) = client::Connection::open(home).await? else {
-        let message = format!("no daemon runs for the home {}: nothing happens here", home.folder().display());
-        return Err(Failure::new(Exit::Offline, message, "`wopr daemon start` starts one"));
-    };
-    daemon.ask_and_print(words, out).await
+    connection(home).await?.ask_and_print(words, out).await
+}
+
+/// Has the daemon do a command that only looks.
+///
+/// # Errors
+/// No daemon runs, or why it was not done.
+pub(crate) async fn ask(home: &Home, words: Vec<String>) -> Result<Shown, Failure> {
+    let request = protocol::Request { words, stdin: None };
+    // One that died before it took the command is one that does not run.
+    connection(home).await?.ask(&request).await?.ok_or_else(|| no_daemon(home))
+}
+
+/// A connection to the home's daemon, for what makes no sense without one.
+async fn connection(home: &Home) -> Result<client::Connection, Failure> {
+    client::Connection::open(home).await?.ok_or_else(|| no_daemon(home))
+}
+
+fn no_daemon(home: &Home) -> Failure {
+    let message = format!("no daemon runs for the home {}: nothing happens here", home.folder().display());
+    Failure::new(Exit::Offline, message, "`wopr daemon start` starts one")
 }
 
 /// Says on the way that the peer was found. Never ends before the command does.

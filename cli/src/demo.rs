@@ -15,12 +15,13 @@ use smol::future;
 use wopr_p2p_core::access::{Capability, SessionName, SessionSet};
 use wopr_p2p_core::keys::PublicKey;
 use wopr_p2p_core::{Command, CommandError, Reply};
+use wopr_p2p_smol::handler::Handler;
 use wopr_p2p_smol::home::Home;
 use wopr_p2p_smol::net::Bootstrap;
 use wopr_p2p_smol::session_file::SessionReader;
 
 use self::steps::Steps;
-use crate::config::{Config, Session};
+use crate::config::Config;
 use crate::daemon::{signals, until_asked};
 use crate::exit::{Exit, Failure};
 use crate::node::{Node, Reach};
@@ -95,11 +96,10 @@ async fn open_nodes(folder: &Path, dht: SocketAddrV4) -> Result<((Node, Node), O
     let program = std::env::current_exe().map_err(|error| {
         Failure::invalid(format!("this program's own file is not known: {error}"), "start it by its full path")
     })?;
-    let command = vec![program.to_string_lossy().into_owned(), "p2p".to_owned(), "demo-answer".to_owned()];
-    let session = Session { command, timeout: Some(TIMEOUT), max_answer_bytes: None };
+    let answering = Handler { timeout: TIMEOUT, ..Handler::command(program, ["p2p", "demo-answer"]) };
     let (bootstrap, bind) = (Some(vec![dht.to_string()]), Some(*dht.ip()));
     let settings = || Config { bootstrap: bootstrap.clone(), bind, lan: Some(false), ..Config::default() };
-    let alice_settings = Config { sessions: BTreeMap::from([(OPEN.to_owned(), session)]), ..settings() };
+    let alice_settings = Config { sessions: BTreeMap::from([(OPEN.to_owned(), answering)]), ..settings() };
     let alice = Node::open(&home(folder, "alice")?, &alice_settings, Reach::BothWays).await?;
     let bob = Node::open(&home(folder, "bob")?, &settings(), Reach::Others).await?;
     let found = Object::default()

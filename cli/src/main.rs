@@ -15,6 +15,7 @@ mod mcp;
 mod metrics;
 mod node;
 mod output;
+mod top;
 mod web;
 
 use std::process::ExitCode;
@@ -71,6 +72,7 @@ async fn run(cli: Cli) -> Result<Option<Exit>, Failure> {
         Area::Config { command } => local::config(&home()?, command, out)?,
         Area::Sessions { command } => local::sessions(&home()?, command, out)?,
         Area::Logs(logs) => local::logs(&home()?, &logs, out)?,
+        Area::Top => return top::run(&home()?).map(well),
         Area::Plugin { command } => local::plugin(&home()?, command, out).await?,
         Area::Completions { shell } => return local::completions(shell).map(well),
         Area::Man { dir } => local::manual(dir.as_deref(), out)?,

@@ -14,13 +14,13 @@ use wopr_p2p_core::{Command, CommandError, Reply};
 use wopr_p2p_smol::clock::Clock;
 use wopr_p2p_smol::driver::{Driver, Options, Pong, Report};
 use wopr_p2p_smol::event_log::Happened;
-use wopr_p2p_smol::handler::{Handler, Handlers};
+use wopr_p2p_smol::handler::Handlers;
 use wopr_p2p_smol::home::{Home, HomeError};
 use wopr_p2p_smol::net::{Hyperswarm, HyperswarmConfig, NetError, Network, Offline, Path, Surroundings};
 use wopr_p2p_smol::session_file::SessionReader;
 
 use crate::command::exit;
-use crate::config::{Config, EVERY_SESSION, Session};
+use crate::config::{Config, EVERY_SESSION};
 use crate::exit::{Exit, Failure};
 use crate::metrics::{self, Metrics, Standing};
 use crate::output::WARN;
@@ -259,27 +259,14 @@ async fn network(config: &Config, reach: Reach) -> Result<Arc<dyn Network>, Fail
 
 fn handlers(config: &Config, home: &Home) -> Result<Handlers, Failure> {
     let mut handlers = Handlers::new(SessionReader::new(home));
-    for (name, session) in &config.sessions {
-        let Some(handler) = handler(session) else { continue };
+    for (name, handler) in &config.sessions {
         if name == EVERY_SESSION {
-            handlers.set_default(handler);
+            handlers.set_default(handler.clone());
         } else {
             let name =
                 name.parse().map_err(|error| Failure::invalid(format!("sessions: {error}"), "correct config.json"))?;
-            handlers.set(name, handler);
+            handlers.set(name, handler.clone());
         }
     }
     Ok(handlers)
-}
-
-fn handler(session: &Session) -> Option<Handler> {
-    let (program, args) = session.command.split_first()?;
-    let mut handler = Handler::new(program, args);
-    if let Some(timeout) = session.timeout {
-        handler.timeout = timeout;
-    }
-    if let Some(bytes) = session.max_answer_bytes {
-        handler.max_answer = bytes.get() as usize;
-    }
-    Some(handler)
 }

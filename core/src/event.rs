@@ -225,7 +225,7 @@ pub enum RejectReason {
     OutsideWindow,
     /// Seen before.
     Replayed,
-    /// Too many; the sender is banned for a while.
+    /// Too many: from a sender, who is banned for a while, or to a session in one day.
     RateLimited,
     /// No grant covers it.
     Unauthorized,

@@ -144,6 +144,18 @@ fn an_ai_that_fails_is_a_refusal_and_no_answer() {
 }
 
 #[test]
+fn a_session_that_was_asked_too_often_today_is_rate_limited_and_nobody_is_banned() {
+    let mut world = granted();
+    let (a, b) = (world.key(A), world.key(B));
+    world.hosts[A].answers = false;
+    let id = world.command(B, inject(a, "main", "?"));
+    let (ask, _) = world.hosts[A].asked.pop().expect("the question");
+    world.input(A, Input::Answered { id: ask, result: Err(AskFailed::LimitReached) });
+    assert_eq!(world.hosts[B].finished.remove(&id), Some(Err(CommandError::RateLimited(a))));
+    assert!(world.hosts[A].node.standing(&b, world.now).iter().all(|standing| standing.banned.is_none()));
+}
+
+#[test]
 fn ephemeral_keys_are_not_used_when_their_time_is_over() {
     let mut world = granted();
     let a = world.key(A);

@@ -1,6 +1,10 @@
-//! Asking a session's AI: any command that reads the question on stdin and writes its answer to stdout.
+//! Asking a session's AI: a [command](Program), a [chat endpoint](Chat) or an [agent](Agent), and how much of it a
+//! session may use.
 //!
-//! What the command can rely on:
+//! Whatever answers, it stops when its time is over, when its answer grows too long, or when nobody waits for the answer
+//! any more: dropping the future of [`Handlers::ask`] kills the process group, ends the agent, closes the connection.
+//!
+//! What a command can rely on:
 //!
 //! - It is started for one question, without a shell, in the folder of the daemon and with the daemon's environment. wopr
 //!   puts no secret into its own environment; what the owner puts there, the command sees.
@@ -16,13 +20,18 @@
 //!   took too long or wrote too much, or when nobody waits for the answer any more. Only a process that leaves the group
 //!   (`setsid`) goes on.
 
+mod acp;
+mod chat;
 mod command;
+mod context;
+mod error;
+mod today;
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::ffi::OsString;
 use std::fmt;
 use std::future::Future;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -32,22 +41,27 @@ use smol::future;
 use smol::lock::Semaphore;
 use wopr_p2p_core::access::SessionName;
 
+pub use self::acp::Agent;
+pub use self::chat::{Chat, ChatFault, KeySource};
+pub use self::error::HandlerError;
+use self::today::Today;
+use crate::clock::Clock;
 use crate::session_file::SessionReader;
-use wopr_p2p_core::{AskFailed, Question};
+use wopr_p2p_core::Question;
 
-/// A command that answers questions, and its limits.
+/// What answers questions, and its limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Handler {
-    /// The program, looked up in `PATH` if it has no slash.
-    pub program: OsString,
-    /// Its arguments.
-    pub args: Vec<OsString>,
+    /// Who answers.
+    pub backend: Backend,
     /// How long a question may take, waiting for others of its session included.
     pub timeout: Duration,
     /// The longest answer, in bytes.
     pub max_answer: usize,
     /// How many questions of one session it answers at the same time; at least 1.
     pub max_running: usize,
+    /// How many questions of one session it answers in a day of UTC; no limit if not set.
+    pub max_per_day: Option<NonZeroU32>,
 }
 
 impl Handler {
@@ -58,19 +72,77 @@ impl Handler {
     /// 4 questions.
     pub const DEFAULT_MAX_RUNNING: usize = 4;
 
-    /// A command with the default limits.
-    pub fn new(program: impl Into<OsString>, args: impl IntoIterator<Item: Into<OsString>>) -> Self {
+    /// With the default limits.
+    #[must_use]
+    pub const fn new(backend: Backend) -> Self {
         Self {
-            program: program.into(),
-            args: args.into_iter().map(Into::into).collect(),
+            backend,
             timeout: Self::DEFAULT_TIMEOUT,
             max_answer: Self::DEFAULT_MAX_ANSWER,
             max_running: Self::DEFAULT_MAX_RUNNING,
+            max_per_day: None,
+        }
+    }
+
+    /// A command with the default limits.
+    pub fn command(program: impl Into<OsString>, args: impl IntoIterator<Item: Into<OsString>>) -> Self {
+        Self::new(Backend::Command(Program::new(program, args)))
+    }
+}
+
+/// Who answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// A program that is started for each question.
+    Command(Program),
+    /// An HTTP endpoint of the shape that OpenAI gave it.
+    Chat(Chat),
+    /// An agent that speaks the Agent Client Protocol on its stdin and stdout.
+    Agent(Agent),
+}
+
+impl Backend {
+    async fn answer(
+        &self,
+        question: &Arc<Question>,
+        files: &SessionReader,
+        max: usize,
+    ) -> Result<String, HandlerError> {
+        match self {
+            Self::Command(program) => command::answer(program, question, files.path(&question.session), max).await,
+            Self::Chat(chat) => chat::answer(chat, question, files, max).await,
+            Self::Agent(agent) => acp::answer(agent, question, files, max).await,
         }
     }
 }
 
-/// Which command answers for which session.
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Command(program) => write!(f, "the handler {:?}", program.program),
+            Self::Chat(chat) => write!(f, "the chat endpoint {}", chat.url),
+            Self::Agent(agent) => write!(f, "the agent {:?}", agent.program.program),
+        }
+    }
+}
+
+/// A program with its arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// Looked up in `PATH` if it has no slash.
+    pub program: OsString,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+}
+
+impl Program {
+    /// A program with its arguments.
+    pub fn new(program: impl Into<OsString>, args: impl IntoIterator<Item: Into<OsString>>) -> Self {
+        Self { program: program.into(), args: args.into_iter().map(Into::into).collect() }
+    }
+}
+
+/// Who answers for which session.
 #[derive(Debug)]
 pub struct Handlers {
     files: SessionReader,
@@ -78,41 +150,47 @@ pub struct Handlers {
     default: Option<Arc<Handler>>,
     /// The sessions with questions under way. Kept only as long as they have some: peers choose the names.
     places: Mutex<BTreeMap<SessionName, Weak<Semaphore>>>,
+    today: Today,
 }
 
 impl Handlers {
-    /// No command for any session. `files` tells commands where their session's history is.
+    /// Nobody for any session. `files` has what was said in the sessions.
     #[must_use]
-    pub const fn new(files: SessionReader) -> Self {
-        Self { files, by_session: BTreeMap::new(), default: None, places: Mutex::new(BTreeMap::new()) }
+    pub fn new(files: SessionReader) -> Self {
+        let today = Today::new(files.clone());
+        Self { files, by_session: BTreeMap::new(), default: None, places: Mutex::new(BTreeMap::new()), today }
     }
 
-    /// Sets the command for one session.
+    /// Sets who answers for one session.
     pub fn set(&mut self, session: SessionName, handler: Handler) {
         self.by_session.insert(session, Arc::new(handler));
     }
 
-    /// Sets the command for every session without one of its own.
+    /// Sets who answers for every session that has nobody of its own.
     pub fn set_default(&mut self, handler: Handler) {
         self.default = Some(Arc::new(handler));
     }
 
-    /// Asks the session's command. Nothing happens before the future is polled; dropping it kills what it started.
+    /// Asks the session's handler. Nothing happens before the future is polled; dropping it stops what it started.
     pub fn ask(&self, question: Question) -> impl Future<Output = Result<String, HandlerError>> + Send + 'static {
         let handler = self.by_session.get(&question.session).or(self.default.as_ref()).cloned();
         let place = handler.as_ref().map(|handler| self.place(&question.session, handler.max_running));
-        let file = self.files.path(&question.session);
+        let (files, today) = (self.files.clone(), self.today.clone());
+        let question = Arc::new(question);
         async move {
             let (Some(handler), Some(place)) = (handler, place) else {
-                return Err(HandlerError::NoHandler { session: question.session });
+                return Err(HandlerError::NoHandler { session: question.session.clone() });
             };
+            if let Some(max_per_day) = handler.max_per_day {
+                today.count(&question.session, max_per_day, Clock::start().now().wall).await?;
+            }
             let answer = async {
                 let _place = place.acquire().await;
-                command::answer(&handler, &question, file).await
+                handler.backend.answer(&question, &files, handler.max_answer).await
             };
             let timeout = async {
                 Timer::after(handler.timeout).await;
-                Err(HandlerError::TimedOut { program: handler.program.clone(), timeout: handler.timeout })
+                Err(HandlerError::TimedOut { handler: handler.backend.to_string(), timeout: handler.timeout })
             };
             future::or(answer, timeout).await
         }
@@ -128,130 +206,6 @@ impl Handlers {
             places.insert(session.clone(), Arc::downgrade(&place));
             place
         })
-    }
-}
-
-/// Why a command gave no answer, for the owner. The asker hears less: it becomes an [`AskFailed`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HandlerError {
-    /// The session has no command, and there is no default.
-    NoHandler {
-        /// Which session.
-        session: SessionName,
-    },
-    /// The command could not be started.
-    NotStarted {
-        /// The program.
-        program: OsString,
-        /// The operating system's reason.
-        reason: String,
-    },
-    /// It took too long and was killed.
-    TimedOut {
-        /// The program.
-        program: OsString,
-        /// Its limit.
-        timeout: Duration,
-    },
-    /// It wrote too much and was killed.
-    AnswerTooLong {
-        /// The program.
-        program: OsString,
-        /// Its limit, in bytes.
-        max_answer: usize,
-    },
-    /// It exited with a status that is not 0.
-    Failed {
-        /// The program.
-        program: OsString,
-        /// The status.
-        code: i32,
-        /// The end of what it wrote to stderr.
-        stderr: String,
-    },
-    /// A signal ended it that did not come from us.
-    Killed {
-        /// The program.
-        program: OsString,
-        /// The signal's number.
-        signal: i32,
-        /// The end of what it wrote to stderr.
-        stderr: String,
-    },
-    /// Its answer is not UTF-8.
-    NotUtf8 {
-        /// The program.
-        program: OsString,
-    },
-    /// Its pipes failed.
-    Broken {
-        /// The program.
-        program: OsString,
-        /// The operating system's reason.
-        reason: String,
-    },
-}
-
-impl From<&HandlerError> for AskFailed {
-    fn from(error: &HandlerError) -> Self {
-        match error {
-            HandlerError::NoHandler { .. } => Self::NoHandler,
-            HandlerError::TimedOut { .. } => Self::TimedOut,
-            HandlerError::AnswerTooLong { .. } => Self::AnswerTooLong,
-            HandlerError::NotStarted { .. }
-            | HandlerError::Failed { .. }
-            | HandlerError::Killed { .. }
-            | HandlerError::NotUtf8 { .. }
-            | HandlerError::Broken { .. } => Self::Died,
-        }
-    }
-}
-
-impl fmt::Display for HandlerError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let said = |stderr: &str| if stderr.is_empty() { String::new() } else { format!("; it said: {stderr}") };
-        match self {
-            // A peer chose the name: `Debug` makes its control characters harmless.
-            Self::NoHandler { session } => {
-                write!(f, "no handler answers for the session {session:?}: configure one for it, or a default")
-            }
-            Self::NotStarted { program, reason } => {
-                write!(f, "the handler {program:?} cannot be started: {reason}; check its path and permissions")
-            }
-            Self::TimedOut { program, timeout } => write!(
-                f,
-                "the handler {program:?} had no answer after {} s and was killed; raise its timeout if it needs longer",
-                timeout.as_secs_f64()
-            ),
-            Self::AnswerTooLong { program, max_answer } => write!(
-                f,
-                "the handler {program:?} wrote more than {max_answer} bytes and was killed; make its answers shorter"
-            ),
-            Self::Failed { program, code, stderr } => {
-                write!(f, "the handler {program:?} exited with status {code}{}", said(stderr))
-            }
-            Self::Killed { program, signal, stderr } => {
-                write!(f, "the handler {program:?} was ended by signal {signal}{}", said(stderr))
-            }
-            Self::NotUtf8 { program } => {
-                write!(f, "the handler {program:?} answered something that is not UTF-8; make it write UTF-8 text")
-            }
-            Self::Broken { program, reason } => write!(f, "the pipes of the handler {program:?} failed: {reason}"),
-        }
-    }
-}
-
-impl Error for HandlerError {}
-
-impl HandlerError {
-    /// The same sentence without what the command said: it may have quoted the question.
-    #[must_use]
-    pub fn without_words(&self) -> String {
-        match self {
-            Self::Failed { program, code, .. } => format!("the handler {program:?} exited with status {code}"),
-            Self::Killed { program, signal, .. } => format!("the handler {program:?} was ended by signal {signal}"),
-            error => error.to_string(),
-        }
     }
 }
 

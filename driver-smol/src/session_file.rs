@@ -8,6 +8,7 @@
 mod copies;
 mod history;
 mod name;
+mod newest;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ use wopr_p2p_core::{EntryKind, SessionEntry};
 
 pub use history::Page;
 use name::FileName;
+pub use newest::{NewestFirst, Said};
 
 /// Reads the sessions of a home. Needs no lock: a session's file only grows.
 #[derive(Clone, Debug)]
@@ -88,6 +90,15 @@ impl SessionReader {
     pub fn history(&self, session: &SessionName, offset: u64, limit: usize) -> Result<Page, FileError> {
         let path = self.path(session);
         history::read(&path, offset, limit).map_err(FileError::new("read", &path))
+    }
+
+    /// The messages of a session, newest first: only as much of the file is read as is asked for. A session without a
+    /// file is empty. A line that is being written is not there yet.
+    ///
+    /// # Errors
+    /// The file cannot be opened; each message may bring the same.
+    pub fn newest_first(&self, session: &SessionName) -> Result<NewestFirst, FileError> {
+        NewestFirst::open(&self.path(session))
     }
 }
 

@@ -239,7 +239,7 @@ fn a_command_that_fails_gives_a_reject_and_no_answer_and_the_owner_hears_why() {
             ("dead", sh("echo half; echo 'no model' >&2; exit 3")),
             ("killed", sh("echo half; kill -9 $$")),
             ("long", long),
-            ("missing", Handler::new("/no/such/program", [""; 0])),
+            ("missing", Handler::command("/no/such/program", [""; 0])),
         ];
         let Pair { alice, bob, folder: _homes } = pair(&["*"], handlers).await;
         for (session, reason) in [

@@ -11,9 +11,11 @@ use serde::{Deserialize, Deserializer};
 use tracing::level_filters::LevelFilter;
 use wopr_p2p_core::access::{Capability, SessionName, TrustLevel};
 use wopr_p2p_core::chain::Chain;
+use wopr_p2p_smol::handler::Handler;
 use wopr_p2p_smol::net::RemoteKey;
 
 use super::bounds::{Limits, Outbox, Replay, Requests};
+use super::session::Session;
 use super::{Config, EVERY_SESSION};
 use crate::duration::parse_duration;
 
@@ -133,7 +135,7 @@ struct P2p {
     requests: Requests,
     limits: Limits,
     #[serde(deserialize_with = "sessions")]
-    sessions: BTreeMap<String, Session>,
+    sessions: BTreeMap<String, Handler>,
     discovery_trust: Option<TrustLevel>,
     auto_accept: Option<bool>,
     gateway: Option<Gateway>,
@@ -214,21 +216,6 @@ pub(crate) struct Rate {
     /// For how long a peer that exceeds either may not do it.
     #[serde(deserialize_with = "some_time")]
     pub(crate) ban: Option<Duration>,
-}
-
-/// What answers for a session.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub(crate) struct Session {
-    /// The program and its arguments.
-    #[serde(deserialize_with = "command")]
-    pub(crate) command: Vec<String>,
-    /// How long it may take.
-    #[serde(default, deserialize_with = "duration")]
-    pub(crate) timeout: Option<Duration>,
-    /// The longest answer, in bytes.
-    #[serde(default)]
-    pub(crate) max_answer_bytes: Option<NonZeroU32>,
 }
 
 /// Where untrusted peers arrive.
@@ -383,23 +370,15 @@ pub(super) fn some_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Op
     Ok(time)
 }
 
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse_duration(&text).map(Some).map_err(|error| D::Error::custom(format!("{text:?}: {error}")))
 }
 
-fn command<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    let words = Vec::<String>::deserialize(deserializer)?;
-    match words.first() {
-        Some(program) if !program.is_empty() => Ok(words),
-        _ => Err(D::Error::custom("a command is a list that starts with a program: [\"prog\", \"arg\"]")),
-    }
-}
-
-fn sessions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Session>, D::Error> {
+fn sessions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Handler>, D::Error> {
     let sessions = BTreeMap::<String, Session>::deserialize(deserializer)?;
     for name in sessions.keys().filter(|name| *name != EVERY_SESSION) {
         SessionName::new(name.as_str()).map_err(|error| D::Error::custom(format!("{name:?}: {error}")))?;
     }
-    Ok(sessions)
+    Ok(sessions.into_iter().map(|(name, session)| (name, session.0)).collect())
 }

@@ -1,3 +1,5 @@
+use wopr_p2p_smol::handler::{Agent, Backend, Chat, KeySource, Program};
+
 use super::*;
 
 fn p2p(keys: &str) -> Result<Config, String> {
@@ -132,9 +134,10 @@ fn our_own_keys_are_read() {
     assert_eq!(config.bootstrap.as_deref(), Some(&["127.0.0.1:49737".to_owned(), "dht.example.org:1".to_owned()][..]));
     assert_eq!((config.bind, config.lan), (Some([127, 0, 0, 1].into()), Some(false)));
     assert_eq!(config.ephemeral_ttl, Some(Duration::from_secs(1800)));
-    assert_eq!(config.sessions["main"].command, ["ai", "-q"]);
-    assert_eq!(config.sessions["main"].timeout, Some(Duration::from_secs(60)));
-    assert_eq!(config.sessions[EVERY_SESSION].max_answer_bytes, None);
+    let main = &config.sessions["main"];
+    assert_eq!(main.backend, Backend::Command(Program::new("ai", ["-q"])));
+    assert_eq!((main.timeout, main.max_answer), (Duration::from_secs(60), 1000));
+    assert_eq!(config.sessions[EVERY_SESSION], Handler::command("ai", [""; 0]));
 }
 
 #[test]
@@ -237,4 +240,61 @@ fn the_file_of_the_home_is_read_and_its_faults_carry_the_path() {
     std::fs::write(home.path().join(FILE), r#"{"plug":1}"#).unwrap();
     let failure = Config::read(home.path(), |_| None).unwrap_err();
     assert!(failure.message.contains(&home.path().join(FILE).display().to_string()), "{failure}");
+}
+
+fn session(keys: &str) -> Result<Handler, String> {
+    p2p(&format!("\"sessions\": {{\"main\": {{{keys}}}}}")).map(|mut config| config.sessions.remove("main").unwrap())
+}
+
+#[test]
+fn a_chat_endpoint_is_read() {
+    let handler = session(
+        r#""chat": {"url": "https://api.example.org/v1", "model": "m", "keyEnv": "KEY", "system": "Be brief.",
+            "contextTokens": 100}, "maxConcurrent": 1, "maxPerDay": 20"#,
+    )
+    .unwrap();
+    assert_eq!((handler.max_running, handler.max_per_day.map(u32::from)), (1, Some(20)));
+    let expected = Chat {
+        url: "https://api.example.org/v1".parse().unwrap(),
+        model: "m".to_owned(),
+        key: Some(KeySource::Environment("KEY".to_owned())),
+        system: Some("Be brief.".to_owned()),
+        context_tokens: 100,
+    };
+    assert_eq!(handler.backend, Backend::Chat(expected));
+}
+
+#[test]
+fn an_agent_is_read() {
+    let handler = session(r#""agent": {"command": ["gemini", "--acp"], "folder": "/home/me/work"}"#).unwrap();
+    let expected = Agent {
+        program: Program::new("gemini", ["--acp"]),
+        folder: "/home/me/work".into(),
+        system: None,
+        context_tokens: Chat::DEFAULT_CONTEXT_TOKENS,
+    };
+    assert_eq!(handler.backend, Backend::Agent(expected));
+}
+
+#[test]
+fn a_session_that_would_do_harm_or_cannot_work_is_refused() {
+    let chat = |keys: &str| session(&format!("\"chat\": {{\"model\": \"m\", {keys}}}")).unwrap_err();
+    for (refused, why) in [
+        (session("").unwrap_err(), "one of \"command\", \"chat\" and \"agent\""),
+        (session(r#""command": ["a"], "agent": {"command": ["a"], "folder": "/"}"#).unwrap_err(), "one of"),
+        (session(r#""agent": {"command": ["a"], "folder": "work"}"#).unwrap_err(), "write the whole path"),
+        (chat(r#""url": "localhost:1""#), "is not the address of an endpoint"),
+        (chat(r#""url": "ftp://host/v1""#), "is not the address of an endpoint"),
+        (chat(r#""url": "https://me:secret@host/v1""#), "put the key into"),
+        (chat(r#""url": "http://example.org/v1", "keyEnv": "K""#), "unencrypted"),
+        (chat(r#""url": "https://host/v1", "keyEnv": "K", "keyFile": "/k""#), "not in both"),
+        (chat(r#""url": "https://host/v1", "keyFile": "k""#), "write the whole path"),
+        (chat(r#""url": "https://host/v1", "key": "sk-1""#), "unknown field `key`"),
+    ] {
+        assert!(refused.contains("sessions.main") && refused.contains(why), "{refused}");
+        assert!(!refused.contains("secret"), "{refused}");
+    }
+    for url in ["http://127.0.0.1:1/v1", "http://localhost/v1", "http://[::1]:8080/v1"] {
+        session(&format!(r#""chat": {{"url": "{url}", "model": "m", "keyEnv": "K"}}"#)).unwrap();
+    }
 }

@@ -166,8 +166,10 @@ impl Node {
         let Some(delivery) = self.asks.remove(&id) else {
             return;
         };
-        let Ok(answer) = result else {
-            return self.refuse_delivery(&delivery, RejectReason::Failed, now);
+        let answer = match result {
+            Ok(answer) => answer,
+            Err(AskFailed::LimitReached) => return self.refuse_delivery(&delivery, RejectReason::RateLimited, now),
+            Err(_) => return self.refuse_delivery(&delivery, RejectReason::Failed, now),
         };
         let entry = SessionEntry {
             at: now.wall,
@@ -245,6 +247,7 @@ impl Node {
     pub(super) fn refuse_delivery(&mut self, delivery: &Delivery, reason: RejectReason, now: Now) {
         let words = match reason {
             RejectReason::Unauthorized => "unauthorized",
+            RejectReason::RateLimited => "rate limited",
             RejectReason::PayloadTooLarge => "inject failed: the answer is too large",
             RejectReason::Held => HELD,
             RejectReason::Denied => "denied by the owner",

@@ -146,6 +146,8 @@ pub enum AskFailed {
     Died,
     /// Its answer is longer than the limit.
     AnswerTooLong,
+    /// The session has been asked as often as its owner allows.
+    LimitReached,
 }
 
 /// What the owner can ask of the node.

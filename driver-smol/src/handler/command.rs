@@ -14,7 +14,8 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 use smol::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use smol::{Async, channel, future};
 
-use super::{Handler, HandlerError, environment};
+use super::error::harmless;
+use super::{Backend, HandlerError, Program, environment};
 use wopr_p2p_core::Question;
 
 /// How much of stderr is kept for the owner, in bytes: its end, which says most.
@@ -26,23 +27,30 @@ const PIECE: usize = 16 * 1024;
 /// The most that a pipe holds on Linux unless root raises it, in bytes.
 const MAX_PIPE: usize = 1024 * 1024;
 
-/// Runs the handler's command on one question. Dropping the future kills the command and what it started.
-pub(super) async fn answer(handler: &Handler, question: &Question, file: PathBuf) -> Result<String, HandlerError> {
-    let program = || handler.program.clone();
+/// Runs a program on one question. Dropping the future kills the program and what it started.
+pub(super) async fn answer(
+    run: &Program,
+    question: &Question,
+    file: PathBuf,
+    max_answer: usize,
+) -> Result<String, HandlerError> {
+    let program = || run.program.clone();
     let broken = |error: io::Error| HandlerError::Broken { program: program(), reason: error.to_string() };
-    let too_long = || HandlerError::AnswerTooLong { program: program(), max_answer: handler.max_answer };
 
-    let mut command = Command::new(&handler.program);
-    command.args(&handler.args).envs(environment(question, file)).process_group(0);
+    let mut command = Command::new(&run.program);
+    command.args(&run.args).envs(environment(question, file)).process_group(0);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut running = smol::unblock(move || Running::start(command))
         .await
         .map_err(|error| HandlerError::NotStarted { program: program(), reason: error.to_string() })?;
 
-    let mut output = Output { answer: Vec::new(), max_answer: handler.max_answer, stderr: Vec::new() };
+    let mut output = Output { answer: Vec::new(), max_answer, stderr: Vec::new() };
     let status = match running.converse(question.text.as_bytes(), &mut output).await.map_err(broken)? {
-        End::Exited(status) if output.answer.len() <= handler.max_answer => status,
-        _ => return Err(too_long()),
+        End::Exited(status) if output.answer.len() <= max_answer => status,
+        _ => {
+            let handler = Backend::Command(run.clone()).to_string();
+            return Err(HandlerError::AnswerTooLong { handler, max_answer });
+        }
     };
     match (status.code(), status.signal()) {
         (Some(0), _) => output.into_answer().ok_or_else(|| HandlerError::NotUtf8 { program: program() }),
@@ -169,13 +177,8 @@ impl Output {
         Some(answer)
     }
 
-    /// For a person to read on a terminal: a peer may have a part in what it says, so control characters are made
-    /// harmless.
     fn stderr(&self) -> String {
-        let text = String::from_utf8_lossy(&self.stderr);
-        let harmless =
-            |c: char| if c.is_control() && !matches!(c, '\n' | '\t') { char::REPLACEMENT_CHARACTER } else { c };
-        text.trim().chars().map(harmless).collect()
+        harmless(&String::from_utf8_lossy(&self.stderr))
     }
 }
 

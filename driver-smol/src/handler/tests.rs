@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 use smol::block_on;
+use wopr_p2p_core::AskFailed;
 use wopr_p2p_core::access::{Capability, TrustLevel};
 use wopr_p2p_core::keys::PublicKey;
 
@@ -15,7 +16,7 @@ use crate::home::Home;
 const LONG: Duration = Duration::from_secs(60);
 
 fn sh(script: &str) -> Handler {
-    Handler { timeout: LONG, ..Handler::new("sh", ["-c", script]) }
+    Handler { timeout: LONG, ..Handler::command("sh", ["-c", script]) }
 }
 
 fn handlers(handler: Handler) -> Handlers {
@@ -64,7 +65,7 @@ fn one_final_line_end_is_not_part_of_the_answer() {
 
 #[test]
 fn no_shell_sees_the_arguments_or_the_question() {
-    let handler = Handler::new("printf", ["%s|", "$HOME", "`id`", "a b"]);
+    let handler = Handler::command("printf", ["%s|", "$HOME", "`id`", "a b"]);
     assert_eq!(ask(handler, "$(id)").unwrap(), "$HOME|`id`|a b|");
 }
 
@@ -126,7 +127,7 @@ fn a_session_without_a_command_is_reported() {
 
 #[test]
 fn a_command_that_does_not_exist_is_named() {
-    let error = ask(Handler::new("/no/such/program", [""; 0]), "").unwrap_err();
+    let error = ask(Handler::command("/no/such/program", [""; 0]), "").unwrap_err();
     assert!(
         matches!(error, HandlerError::NotStarted { .. }) && AskFailed::from(&error) == AskFailed::Died,
         "{error:?}"

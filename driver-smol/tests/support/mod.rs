@@ -165,7 +165,7 @@ pub fn inject(peer: PublicKey, session: &str, text: &str) -> Command {
 }
 
 pub fn sh(script: &str) -> Handler {
-    Handler { timeout: LIMIT, ..Handler::new("/bin/sh", ["-c", script]) }
+    Handler { timeout: LIMIT, ..Handler::command("/bin/sh", ["-c", script]) }
 }
 
 pub async fn in_time<T>(what: &str, work: impl Future<Output = T>) -> T {
