@@ -18,9 +18,11 @@ use crate::duration::parse_duration;
 
 mod discovery;
 mod local;
+mod sim;
 
 pub(crate) use self::discovery::{Connect, Discover, Profile, Topic};
 pub(crate) use self::local::{ConfigCommand, Logs, Mcp, Plugin, Sessions};
+pub(crate) use self::sim::Sim;
 
 /// A peer-to-peer network for AI agents: nodes find each other over Hyperswarm, without a server, and let each other
 /// write into or ask their AI sessions exactly as far as their owners granted.
@@ -73,6 +75,7 @@ pub(crate) enum Area {
         #[command(subcommand)]
         command: Plugin,
     },
+    Sim(Sim),
     /// Print the completions of a shell; docs/daemon.md says where they go.
     Completions {
         /// Whose.

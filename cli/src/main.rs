@@ -15,6 +15,7 @@ mod mcp;
 mod metrics;
 mod node;
 mod output;
+mod sim;
 mod top;
 mod web;
 
@@ -74,6 +75,7 @@ async fn run(cli: Cli) -> Result<Option<Exit>, Failure> {
         Area::Logs(logs) => local::logs(&home()?, &logs, out)?,
         Area::Top => return top::run(&home()?).map(well),
         Area::Plugin { command } => local::plugin(&home()?, command, out).await?,
+        Area::Sim(sim) => return sim::run(&sim, out).map(well),
         Area::Completions { shell } => return local::completions(shell).map(well),
         Area::Man { dir } => local::manual(dir.as_deref(), out)?,
     };

@@ -219,8 +219,10 @@ pub enum RejectReason {
     PayloadTooLarge,
     /// The signature is not that of the key in `from`.
     BadSignature,
-    /// Meant for somebody else, for another stream, or written by ourselves.
+    /// Meant for another stream, or written by ourselves.
     NotForUs,
+    /// Somebody looks for another node: discovery, which anybody can feed, may have led it here.
+    Misdirected,
     /// The message's time is too far from ours.
     OutsideWindow,
     /// Seen before.
@@ -263,6 +265,7 @@ impl RejectReason {
             Self::PayloadTooLarge => "payload too large",
             Self::BadSignature => "bad signature",
             Self::NotForUs => "not for us",
+            Self::Misdirected => "misdirected",
             Self::OutsideWindow => "outside time window",
             Self::Replayed => "replayed",
             Self::RateLimited => "rate limited",

@@ -122,8 +122,11 @@ pub(crate) fn precheck(hello: &Received, locals: &[PublicKey], config: &Config, 
     let Body::Hello(body) = &hello.message().body else {
         return Err(RejectReason::Malformed);
     };
-    if locals.contains(&header.from) || body.to.is_some_and(|to| !locals.contains(&to)) {
+    if locals.contains(&header.from) {
         return Err(RejectReason::NotForUs);
+    }
+    if body.to.is_some_and(|to| !locals.contains(&to)) {
+        return Err(RejectReason::Misdirected);
     }
     if header.ts.abs_diff(now.wall) > config.replay.window {
         return Err(RejectReason::OutsideWindow);

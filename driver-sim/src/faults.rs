@@ -60,6 +60,25 @@ impl Faults {
         }
     }
 
+    /// Every way to take one kind of fault away.
+    pub(crate) const ONE_LESS: [fn(&mut Self); 15] = [
+        |faults| faults.latency = Self::none().latency,
+        |faults| faults.jitter = 0,
+        |faults| faults.bandwidth = Self::none().bandwidth,
+        |faults| faults.cut = 0,
+        |faults| faults.stall = 0,
+        |faults| faults.truncate = 0,
+        |faults| faults.half_open = 0,
+        |faults| faults.dial_fails = 0,
+        |faults| faults.omitted = 0,
+        |faults| faults.lies = 0,
+        |faults| faults.disk_latency = Self::none().disk_latency,
+        |faults| faults.disk_errors = 0,
+        |faults| faults.ai_fails = 0,
+        |faults| faults.skew = 0,
+        |faults| faults.drift = 0,
+    ];
+
     /// Draws every rate by itself; `level` is 0 (none) to 10 (as much as there is).
     #[must_use]
     pub(crate) fn draw(rng: &mut Rng, level: u32) -> Self {

@@ -10,6 +10,7 @@ use crate::clock::{Clock, Micros};
 use crate::disk::{Content, Disk};
 use crate::ledger::Books;
 use crate::net::Party;
+use crate::state::State;
 
 /// What an owner ordered, as far as the result has to be judged.
 #[derive(Clone, Debug)]
@@ -76,6 +77,8 @@ pub(crate) struct Host {
     pub(crate) disordered: bool,
     /// How often it changed its keys.
     pub(crate) rotations: u32,
+    /// How it looked when that was last written down.
+    pub(crate) shown: State,
     next: u64,
 }
 
@@ -104,6 +107,7 @@ impl Host {
             wakes_now: 0,
             disordered: false,
             rotations: 0,
+            shown: State::default(),
             next: 0,
         }
     }

@@ -46,7 +46,7 @@ pub(crate) struct Lane {
     /// When the last piece arrives.
     last: Micros,
     /// Arrived at a partition, waiting for it to end.
-    pub(crate) held: VecDeque<Piece>,
+    pub(crate) held: VecDeque<(Piece, Option<u64>)>,
     /// The end that would receive is gone, or nothing arrives any more.
     pub(crate) dead: bool,
 }

@@ -38,6 +38,8 @@ pub enum Rule {
     Starts,
     /// Nobody is believed to be somebody else.
     Identity,
+    /// Nothing makes a node panic.
+    NoPanic,
 }
 
 /// A broken rule.

@@ -4,6 +4,7 @@
 use crate::adversary::Kind;
 use crate::faults::Faults;
 use crate::rng::Rng;
+use crate::trouble::Trouble;
 
 /// One run, completely.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,11 +85,13 @@ pub struct Recipe {
     pub faults: u32,
     /// The attack; `None` takes each in turn.
     pub attack: Option<Kind>,
+    /// One kind of trouble instead of all of them, and no attack.
+    pub trouble: Option<Trouble>,
 }
 
 impl Default for Recipe {
     fn default() -> Self {
-        Self { nodes: (5, 20), seconds: 600, faults: 5, attack: None }
+        Self { nodes: (5, 20), seconds: 600, faults: 5, attack: None, trouble: None }
     }
 }
 
@@ -99,6 +102,9 @@ impl Scenario {
     /// The scenario of a seed.
     #[must_use]
     pub fn from_seed(seed: u64, recipe: &Recipe) -> Self {
+        if let Some(trouble) = recipe.trouble {
+            return trouble.scenario(seed, recipe);
+        }
         let mut rng = Rng::new(seed ^ 0x5eed);
         let nodes = usize::try_from(rng.between(recipe.nodes.0 as u64, recipe.nodes.1 as u64)).unwrap_or(5);
         let originals = if rng.chance(500_000) { rng.index(3) } else { 0 };
@@ -171,17 +177,30 @@ impl Scenario {
         self.steps.push(Step { at: step_at, what });
     }
 
-    /// A Rust test that runs exactly this.
+    /// The whole file of a Rust test that runs exactly this: it compiles as it stands in a `tests` folder.
     #[must_use]
     pub fn to_test(&self) -> String {
-        let mut text = String::from("#[test]\nfn regression() {\n    use wopr_p2p_sim::adversary::Kind;\n");
-        text += "    use wopr_p2p_sim::faults::Faults;\n    use wopr_p2p_sim::scenario::{Action, Scenario, Step};\n\n";
-        let fields = format!("{self:?}")
-            .replace("steps: [", "steps: vec![")
-            .replace("Some(", "Some(Kind::")
-            .replace("what: ", "what: Action::");
-        text += &format!("    let scenario = {fields};\n");
-        text += "    assert_eq!(wopr_p2p_sim::run(&scenario).violations, []);\n}\n";
-        text
+        let mut text =
+            format!("//! A scenario of seed {}, made as small as it goes by `wopr sim --shrink`.\n\n", self.seed);
+        if self.attack.is_some() {
+            text += "use wopr_p2p_sim::adversary::Kind;\n";
+        }
+        text += "use wopr_p2p_sim::faults::Faults;\n";
+        text += if self.steps.is_empty() {
+            "use wopr_p2p_sim::scenario::Scenario;\n"
+        } else {
+            "use wopr_p2p_sim::scenario::{Action, Scenario, Step};\n"
+        };
+        text += "\n#[test]\n#[rustfmt::skip]\nfn no_rule_is_broken() {\n    let scenario = Scenario {\n";
+        let Self { seed, nodes, originals, seconds, faults, attack, max_nonces, steps } = self;
+        let attack = attack.map_or_else(|| "None".to_owned(), |kind| format!("Some(Kind::{kind:?})"));
+        text += &format!("        seed: {seed},\n        nodes: {nodes},\n        originals: {originals},\n");
+        text += &format!("        seconds: {seconds},\n        faults: {faults:?},\n        attack: {attack},\n");
+        text += &format!("        max_nonces: {max_nonces},\n        steps: vec![\n");
+        for Step { at, what } in steps {
+            text += &format!("            Step {{ at: {at}, what: Action::{what:?} }},\n");
+        }
+        text += "        ],\n    };\n";
+        text + "    assert_eq!(wopr_p2p_sim::run(&scenario).violations, []);\n}\n"
     }
 }

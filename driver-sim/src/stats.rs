@@ -16,6 +16,8 @@ pub struct Stats {
     pub delivered: u64,
     /// Lines that nodes sent.
     pub lines: u64,
+    /// Lines that reached a node.
+    pub frames: u64,
     /// Bytes that nodes sent.
     pub bytes: u64,
     /// Handshakes that ended well, counted at each end.
@@ -55,6 +57,7 @@ impl Stats {
         self.inputs += other.inputs;
         self.delivered += other.delivered;
         self.lines += other.lines;
+        self.frames += other.frames;
         self.bytes += other.bytes;
         self.handshakes += other.handshakes;
         self.done += other.done;
@@ -77,6 +80,7 @@ impl fmt::Display for Stats {
         writeln!(f, "steps           {:>12}", self.steps)?;
         writeln!(f, "inputs          {:>12}", self.inputs)?;
         writeln!(f, "lines sent      {:>12}", self.lines)?;
+        writeln!(f, "lines received  {:>12}", self.frames)?;
         writeln!(f, "bytes sent      {:>12}", self.bytes)?;
         writeln!(f, "handshakes      {:>12}", self.handshakes)?;
         writeln!(f, "delivered       {:>12}", self.delivered)?;

@@ -16,8 +16,50 @@ pub struct Line {
     pub kind: &'static str,
     /// To or from whom, if it is about two.
     pub other: Option<Party>,
+    /// Which message: the same number when it is sent and when it arrives.
+    pub message: Option<u64>,
     /// What exactly.
     pub detail: String,
+    /// How a node looks from now on, as far as that changed.
+    pub state: Option<serde_json::Value>,
+}
+
+impl Line {
+    /// A line about a party.
+    #[must_use]
+    pub(crate) const fn new(
+        at: Micros,
+        party: Party,
+        kind: &'static str,
+        other: Option<Party>,
+        detail: String,
+    ) -> Self {
+        Self { at, party: Some(party), kind, other, message: None, detail, state: None }
+    }
+
+    /// The line as a JSON object, in the shape that docs/sim.md describes.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        let mut json = serde_json::Map::new();
+        json.insert("at".to_owned(), self.at.into());
+        json.insert("kind".to_owned(), self.kind.into());
+        let name = |party: Option<Party>| party.map(|party| Name(party).to_string());
+        for (member, value) in [("party", name(self.party)), ("other", name(self.other))] {
+            if let Some(value) = value {
+                json.insert(member.to_owned(), value.into());
+            }
+        }
+        if let Some(message) = self.message {
+            json.insert("message".to_owned(), message.into());
+        }
+        if !self.detail.is_empty() {
+            json.insert("detail".to_owned(), self.detail.as_str().into());
+        }
+        if let Some(state) = &self.state {
+            json.insert("state".to_owned(), state.clone());
+        }
+        json.into()
+    }
 }
 
 impl fmt::Display for Line {

@@ -6,7 +6,9 @@ mod life;
 mod owner;
 mod traffic;
 
+use std::any::Any;
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use wopr_p2p_core::keys::Topic;
 use wopr_p2p_core::{AskFailed, AskId, Config, DialEnd, DialId, Input, Node};
@@ -31,7 +33,7 @@ pub(crate) enum Happening {
     /// A node's timer.
     Wake { host: usize, life: u32 },
     /// A piece reaches the end of its lane.
-    Arrive { link: u64, to: usize, piece: Piece },
+    Arrive { link: u64, to: usize, piece: Piece, message: Option<u64> },
     /// A partition may be over.
     Release { link: u64, to: usize },
     /// A write ends.
@@ -94,9 +96,13 @@ pub struct World {
     pub(crate) healed: bool,
     pub(crate) wanted: Vec<Wanted>,
     pub(crate) texts: u64,
+    /// How many writes to streams there were: each has its number in the record.
+    pub(crate) messages: u64,
     pub(crate) trace: Trace,
     pub(crate) stats: Stats,
     pub(crate) violations: Vec<Violation>,
+    /// The node that was given something last.
+    pub(crate) driven: usize,
     ended: bool,
 }
 
@@ -127,9 +133,11 @@ impl World {
             healed: false,
             wanted: Vec::new(),
             texts: 0,
+            messages: 0,
             trace: Trace::new(keep_trace),
             stats: Stats::default(),
             violations: Vec::new(),
+            driven: 0,
             ended: false,
         };
         let mut config = Config::default();
@@ -163,8 +171,13 @@ impl World {
         if world.mallory.is_some() {
             world.after(40 * SECOND, Happening::Mallory);
         }
-        world.after((scenario.seconds + 60) * SECOND, Happening::Heal);
+        world.at(world.heals_at(), Happening::Heal);
         world
+    }
+
+    /// When the trouble ends.
+    pub(crate) const fn heals_at(&self) -> Micros {
+        (self.scenario.seconds + 60) * SECOND
     }
 
     /// True time, in microseconds since the beginning.
@@ -213,8 +226,17 @@ impl World {
 
     /// Lets everything happen.
     pub fn run(&mut self) {
-        while self.step() {}
+        // A panic is a broken promise like any other; it must not take the others' results with it.
+        while catch_unwind(AssertUnwindSafe(|| self.step())).unwrap_or_else(|panic| self.panicked(&*panic)) {}
         self.stats.simulated = self.now;
+    }
+
+    /// A node panicked: nothing goes on from there.
+    fn panicked(&mut self, panic: &(dyn Any + Send)) -> bool {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words");
+        self.violated(Rule::NoPanic, Party::Node(self.driven), text);
+        false
     }
 
     /// Something happens at a moment that has not passed.
@@ -236,7 +258,7 @@ impl World {
                     self.drive(host, None);
                 }
             }
-            Happening::Arrive { link, to, piece } => self.arrive(link, to, piece),
+            Happening::Arrive { link, to, piece, message } => self.arrive(link, to, piece, message),
             Happening::Release { link, to } => self.release(link, to),
             Happening::Settle { host, life } => {
                 if self.lives(host, life) {
@@ -295,7 +317,13 @@ impl World {
         detail: impl FnOnce() -> String,
     ) {
         let at = self.now;
-        self.trace.line(|| Line { at, party: Some(party), kind, other, detail: detail() });
+        self.trace.line(|| Line::new(at, party, kind, other, detail()));
+    }
+
+    /// A fault strikes a party.
+    pub(crate) fn fault(&mut self, party: Party, other: Option<Party>, name: &'static str) {
+        self.stats.fault(name);
+        self.note(party, "fault", other, || name.to_owned());
     }
 
     /// The trouble ends: what is down comes back, what is broken is whole, clocks are set right.
@@ -317,7 +345,8 @@ impl World {
                 self.boot(index);
             }
         }
-        self.note(Party::Node(0), "healed", None, String::new);
+        let at = self.now;
+        self.trace.line(|| Line { party: None, ..Line::new(at, Party::Node(0), "healed", None, String::new()) });
         // Long enough for every timer of the core to have run once, and for what was under way to end.
         self.after(400 * SECOND, Happening::Probe);
         self.after(TAIL, Happening::End);
@@ -343,5 +372,22 @@ impl World {
     /// The end of a stream that a party holds, by its number.
     pub(crate) fn across(&self, end: End) -> Option<End> {
         self.net.other(end).map(|(other, _)| other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::Recipe;
+
+    #[test]
+    fn a_panic_is_a_broken_rule_that_ends_the_run() {
+        let recipe = Recipe { nodes: (2, 2), seconds: 10, faults: 0, ..Recipe::default() };
+        let mut world = World::new(&Scenario::from_seed(4, &recipe), false);
+        // A node that is not there.
+        world.after(0, Happening::Wake { host: 7, life: 1 });
+        world.run();
+        let rules: Vec<Rule> = world.violations().iter().map(|violation| violation.rule).collect();
+        assert_eq!(rules, [Rule::NoPanic]);
     }
 }

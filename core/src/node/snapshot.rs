@@ -190,7 +190,13 @@ impl Node {
     /// How much of its limits a peer has used, and what it is banned from.
     #[must_use]
     pub fn standing(&self, peer: &PublicKey, now: Now) -> Vec<Standing> {
-        self.limits.status(Subject::Peer(*peer), now).collect()
+        self.standing_of(Subject::Peer(*peer), now)
+    }
+
+    /// The same for whatever actions are counted against: a peer's key, or the transport's of a stranger.
+    #[must_use]
+    pub fn standing_of(&self, subject: Subject, now: Now) -> Vec<Standing> {
+        self.limits.status(subject, now).collect()
     }
 
     /// The bans in force, of peers and of transports.

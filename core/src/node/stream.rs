@@ -375,7 +375,7 @@ impl Node {
         // befall honest nodes, too: each costs them the stream, but must not get them banned.
         let known = peer.is_some_and(|peer| self.access.peers.get(&self.acting(peer, now)).is_some());
         let excused = match reason {
-            RejectReason::OutsideWindow | RejectReason::VersionMismatch => true,
+            RejectReason::OutsideWindow | RejectReason::VersionMismatch | RejectReason::Misdirected => true,
             // It may not know yet that its grant is gone, or that our limit is lower than its own.
             RejectReason::TooLong => known,
             _ => false,

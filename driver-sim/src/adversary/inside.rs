@@ -17,6 +17,8 @@ impl World {
     pub(super) fn inside_turn(&mut self, kind: Kind) {
         let turns = self.mallory.as_ref().map_or(0, |mallory| mallory.turns);
         match (kind, turns) {
+            // A megabyte takes as long as hundreds of other lines.
+            (Kind::Oversize, turns) if turns % 8 != 1 => return,
             // First she is a good peer; then what she was given is taken back.
             (Kind::Resurrect, 8) => self.revoke_peer(0, Party::Mallory),
             (Kind::Tokens, 2 | 30) => self.invite(0, Party::Mallory, 0b0010, 5, false),
@@ -72,6 +74,7 @@ impl World {
                 self.craft(stream, |mallory| mallory.log(channel, session(0), &text, 2));
             }
             Kind::Spoof => self.spoof(stream, channel),
+            Kind::TwoReadings => self.two_readings(stream, channel),
             Kind::Tokens => self.claim_anything(stream, channel),
             Kind::Resurrect => {
                 self.say(stream, channel, 1, 1);

@@ -1,6 +1,7 @@
 //! The attacker. Mallory sees every byte, stands in the middle of streams, runs peers with valid keys and holds stolen
 //! ones. Every attack has a name and runs from the seed like everything else.
 
+mod binding;
 mod craft;
 mod inside;
 mod network;
@@ -36,6 +37,14 @@ macro_rules! kinds {
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$kind => $name,)*
+                }
+            }
+
+            /// What it is, in a sentence.
+            #[must_use]
+            pub const fn about(self) -> &'static str {
+                match self {
+                    $(Self::$kind => concat!($($doc),*).trim_ascii(),)*
                 }
             }
         }
@@ -95,6 +104,12 @@ kinds! {
     Leaked "leaked-key"
     /// A victim's hello, followed by junk, so that the victim is banned.
     VictimBan "victim-ban"
+    /// Two nodes share a key, and each takes the attacker for the other end.
+    UnknownKeyShare "unknown-key-share"
+    /// With a node's stolen keys, somebody else comes to that node, or itself.
+    Impersonation "impersonation"
+    /// Signed messages that two readers would read in two ways: members twice, escapes, something behind the end.
+    TwoReadings "two-readings"
 }
 
 /// A line that Mallory saw pass.
@@ -130,8 +145,14 @@ pub(crate) struct Channel {
     pub(crate) from: PublicKey,
 }
 
+/// The transport key of an attacker that does not take a new one for each stream.
+pub(crate) const TRANSPORT: [u8; 32] = [0x66; 32];
+
 /// How many lines Mallory remembers.
 const MEMORY: usize = 400;
+
+/// Longer lines than this are not worth remembering: they take the memory of thousands.
+const LONGEST_REMEMBERED: usize = 100_000;
 
 /// The attacker.
 pub(crate) struct Mallory {
@@ -145,6 +166,11 @@ pub(crate) struct Mallory {
     /// A key that was stolen, with what it was used for.
     pub(crate) stolen: Option<Identity>,
     pub(crate) turns: u64,
+    /// What she repeats to whom, and who visited last.
+    pub(crate) doubles: binding::Doubles,
+    pub(crate) visitor: Option<PublicKey>,
+    /// What she has yet to pass on.
+    pub(crate) late: BTreeMap<StreamId, Vec<u8>>,
     /// Whether each stream comes with a transport key of its own.
     pub(crate) fresh_transport: bool,
     next: u64,
@@ -166,6 +192,9 @@ impl Mallory {
             tokens: Vec::new(),
             stolen: None,
             turns: 0,
+            doubles: binding::Doubles::default(),
+            visitor: None,
+            late: BTreeMap::new(),
             fresh_transport: true,
             next: 0,
         }
@@ -180,7 +209,7 @@ impl Mallory {
     /// A stream of the attacker's and its transport key.
     pub(crate) fn new_stream(&mut self) -> (StreamId, TransportKey) {
         self.next += 1;
-        let mut key = [0x66; 32];
+        let mut key = TRANSPORT;
         if self.fresh_transport {
             key[..8].copy_from_slice(&self.next.to_le_bytes());
         }
@@ -203,6 +232,11 @@ impl World {
             Kind::Sessions | Kind::Flood | Kind::Downgrade | Kind::Spoof | Kind::Oversize | Kind::NonceFlood => {
                 self.grant(0, Party::Mallory, 0b0001, false, 0);
             }
+            Kind::TwoReadings => self.grant(0, Party::Mallory, 0b0001, false, 0),
+            Kind::UnknownKeyShare => {
+                self.grant(0, Party::Mallory, 0, false, 0);
+                self.grant(1 % self.hosts.len(), Party::Mallory, 0, false, 0);
+            }
             Kind::Capability => self.grant(0, Party::Mallory, 0b0001, true, 0),
             Kind::Resurrect | Kind::Liar => self.grant(0, Party::Mallory, 0, false, 0),
             Kind::Impostor | Kind::Relay | Kind::VictimBan => {
@@ -224,7 +258,7 @@ impl World {
         mallory.turns += 1;
         let (kind, pause) = (mallory.kind, mallory.rng.between(SECOND, 9 * SECOND));
         // Whoever owns the network can keep everybody from everything: in the end the network is left alone.
-        let network = matches!(kind, Kind::Impostor | Kind::Relay | Kind::Liar);
+        let network = matches!(kind, Kind::Impostor | Kind::Relay | Kind::Liar | Kind::UnknownKeyShare);
         if self.healed && network {
             self.net.silence(Party::Mallory);
             return;
@@ -235,6 +269,8 @@ impl World {
             Kind::Replay | Kind::Redirect | Kind::Reflect | Kind::Leaked | Kind::VictimBan => self.network_turn(kind),
             Kind::Junk | Kind::Endless | Kind::Slow | Kind::FreshKeys | Kind::BadKeys => self.outside_turn(kind),
             Kind::NoHandshake | Kind::WrongSignature => self.outside_turn(kind),
+            Kind::UnknownKeyShare => self.double_turn(),
+            Kind::Impersonation => self.impersonate(),
             _ => self.inside_turn(kind),
         }
     }
@@ -278,6 +314,7 @@ impl World {
             return;
         };
         match mallory.streams.get(&stream) {
+            Some(Stage::Visited | Stage::Relay(_)) if kind == Kind::UnknownKeyShare => self.double(stream, &bytes),
             Some(Stage::Hello(_)) => self.greeted(stream, &bytes),
             Some(Stage::Open) => self.inside_hears(kind, stream, &bytes),
             Some(Stage::Relay(_) | Stage::Visited | Stage::Greeted(_)) => self.network_hears(kind, stream, bytes),
@@ -297,7 +334,7 @@ impl World {
 
     /// Mallory sees every line of a node.
     pub(crate) fn mallory_taps(&mut self, from: Party, to: Option<Party>, line: &[u8]) {
-        if let Some(mallory) = &mut self.mallory {
+        if let Some(mallory) = self.mallory.as_mut().filter(|_| line.len() <= LONGEST_REMEMBERED) {
             if mallory.tap.len() >= MEMORY {
                 mallory.tap.remove(0);
             }

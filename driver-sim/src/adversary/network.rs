@@ -151,7 +151,25 @@ impl World {
     }
 
     /// Passes bytes on, often not as they were.
-    fn pass_on(&mut self, from: StreamId, to: StreamId, mut bytes: Vec<u8>) {
+    fn pass_on(&mut self, from: StreamId, to: StreamId, bytes: Vec<u8>) {
+        let hold = self.rng.chance(80_000);
+        let Some(mallory) = &mut self.mallory else {
+            return;
+        };
+        // What was held back comes after what was said later.
+        match mallory.late.remove(&to) {
+            Some(late) => {
+                self.pass_changed(from, to, bytes);
+                self.utter(to, late);
+            }
+            None if hold => {
+                mallory.late.insert(to, bytes);
+            }
+            None => self.pass_changed(from, to, bytes),
+        }
+    }
+
+    fn pass_changed(&mut self, from: StreamId, to: StreamId, mut bytes: Vec<u8>) {
         match self.rng.below(12) {
             0 if bytes.len() > 2 => {
                 let at = self.rng.index(bytes.len() - 1);

@@ -32,7 +32,7 @@ impl World {
                 }
             }
             Kind::Slow => {
-                for _ in 0..8 {
+                for _ in 0..20 {
                     if let Some(stream) = self.knock(index) {
                         self.utter(stream, vec![b'{']);
                     }
@@ -44,7 +44,7 @@ impl World {
                 }
             }
             Kind::FreshKeys => {
-                for _ in 0..6 {
+                for _ in 0..10 {
                     let at = self.mallory_time();
                     if let Some(mallory) = &mut self.mallory {
                         mallory.identity = Identity::generate(&mut mallory.keys, at);

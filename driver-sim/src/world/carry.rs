@@ -10,6 +10,7 @@ use crate::clock::SECOND;
 use crate::disk::Write;
 use crate::net::{End, Party};
 use crate::oracle::{Rule, accuses};
+use crate::words;
 
 impl World {
     /// Carries out one output. `cause` is who sent what the node was given, if somebody did.
@@ -41,7 +42,7 @@ impl World {
                 self.check_question(index, &question);
                 self.hosts[index].asks.insert(id);
                 let result = if self.rng.chance(self.faults.ai_fails) {
-                    self.stats.fault("no answer of the AI");
+                    self.fault(party, None, "no answer of the AI");
                     Err(AskFailed::Died)
                 } else {
                     Ok(format!("re: {}", question.text))
@@ -68,12 +69,6 @@ impl World {
         let other = self.across(End { party, stream }).map(|end| end.party);
         self.stats.lines += 1;
         self.stats.bytes += line.len() as u64;
-        if self.trace.keeps() {
-            let kind = crate::oracle::member(line, b"\"type\":\"").unwrap_or_default();
-            let reason = crate::oracle::member(line, b"\"reason\":\"").unwrap_or_default();
-            let text = format!("{} {}", String::from_utf8_lossy(kind), String::from_utf8_lossy(reason));
-            self.note(party, "sends", other, || text);
-        }
         if let Err((rule, what)) = self.seen.line(party, line) {
             self.violated(rule, party, what);
         }
@@ -97,7 +92,11 @@ impl World {
             return self.violated(Rule::Once, party, format!("a text that nobody sent is stored as {from:?}'s"));
         };
         sent.delivered += 1;
-        let (times, right) = (sent.delivered, sent.from == from && sent.to == party && sent.session == session);
+        let addressed = sent.from == from && sent.to == party;
+        // What somebody was told, that one may say again as their own: protocol 2 binds no names into its keys, so
+        // they can do so without reading it.
+        let passed_on = sent.to == Party::Mallory && from == Party::Mallory;
+        let (times, right) = (sent.delivered, (addressed || passed_on) && sent.session == session);
         if !right {
             let what = format!("a text of {:?} for {:?} is stored as {from:?}'s", sent.from, sent.to);
             self.violated(Rule::Identity, party, what);
@@ -147,7 +146,10 @@ impl World {
 
     fn event(&mut self, index: usize, event: &Event, cause: Option<Party>) {
         let party = Party::Node(index);
-        self.note(party, "event", cause, || format!("{} {event:?}", event.name()));
+        if self.trace.keeps() {
+            let text = words::event(&self.keys, event);
+            self.note(party, "event", cause, || text);
+        }
         match event {
             Event::PeerConnected { peer, .. } => {
                 self.stats.handshakes += 1;

@@ -67,6 +67,7 @@ impl World {
         drop(node);
         self.stats.fault("crash");
         self.note(Party::Node(index), "crashes", None, String::new);
+        self.note_state(index);
         let host = &mut self.hosts[index];
         host.disk.crash(&mut self.rng);
         host.orders.clear();
@@ -84,10 +85,11 @@ impl World {
     pub(crate) fn gone(&mut self, end: End) {
         if let Some((link, to)) = self.net.leave(end) {
             if self.rng.chance(self.faults.half_open) {
-                self.stats.fault("half-open stream");
+                let other = self.net.link(link).map(|link| link.ends[to].party);
+                self.fault(end.party, other, "half-open stream");
                 return;
             }
-            self.send_piece(link, to, Piece::Hangup, 0);
+            self.send_piece(link, to, Piece::Hangup, 0, None);
         }
     }
 
@@ -102,18 +104,18 @@ impl World {
             }
         }
         if let Some((true, down)) = blown {
-            self.stats.fault("crash before a write was confirmed");
+            self.fault(Party::Node(index), None, "crash before a write was confirmed");
             return self.crash(index, down * 1000);
         }
         let Some((id, result)) = host.disk.settle(&mut self.rng) else {
             return;
         };
         if let Some((_, down)) = blown {
-            self.stats.fault("crash after a write, unconfirmed");
+            self.fault(Party::Node(index), None, "crash after a write, unconfirmed");
             return self.crash(index, down * 1000);
         }
         if result.is_err() {
-            self.stats.fault("write failed");
+            self.fault(Party::Node(index), None, "write failed");
         }
         self.drive(index, Some(Input::Written { id, result }));
     }
@@ -129,6 +131,7 @@ impl World {
             Some(Input::Received { bytes, .. }) => bytes.iter().filter(|byte| **byte == b'\n').count(),
             _ => 0,
         };
+        self.driven = index;
         let host = &mut self.hosts[index];
         let Some(node) = host.node.as_mut() else {
             return;
@@ -136,6 +139,7 @@ impl World {
         let now = host.clock.read(self.now);
         host.books.watch(now);
         self.stats.inputs += 1;
+        self.stats.frames += lines as u64;
         match input {
             Some(input) => node.handle_input(now, input),
             None => node.handle_timeout(now),
@@ -154,6 +158,7 @@ impl World {
             self.carry_out(index, output, cause);
         }
         self.check_memory(index);
+        self.note_state(index);
         self.set_alarm(index);
     }
 

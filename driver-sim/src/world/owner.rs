@@ -16,6 +16,7 @@ use crate::ledger::Invited;
 use crate::net::Party;
 use crate::oracle::{MARK, Rule, Sent};
 use crate::scenario::Action;
+use crate::words;
 
 /// How many sessions each node has.
 const SESSIONS: u8 = 4;
@@ -74,9 +75,16 @@ impl World {
         self.hosts[index].node.as_ref()?;
         let id = CommandId(self.hosts[index].number());
         self.hosts[index].orders.insert(id, order);
-        self.note(Party::Node(index), "owner", None, || format!("{command:?}").chars().take(60).collect());
+        self.note_order(index, &command);
         self.drive(index, Some(Input::Command { id, command }));
         Some(id)
+    }
+
+    fn note_order(&mut self, index: usize, command: &Command) {
+        if self.trace.keeps() {
+            let text = words::command(&self.keys, command);
+            self.note(Party::Node(index), "owner", None, || text);
+        }
     }
 
     /// Carries out a step of the scenario.
@@ -125,21 +133,23 @@ impl World {
                 self.hosts[at % nodes].fuse = Some((writes, before, down));
             }
             Action::DiskFull { at, seconds } => {
-                self.stats.fault("disk full");
+                self.fault(Party::Node(at % nodes), None, "disk full");
                 self.hosts[at % nodes].disk.full = true;
                 self.after(seconds * SECOND, Happening::DiskFreed { host: at % nodes });
             }
             Action::SetClock { at, by } => {
                 self.stats.fault("clock set");
-                self.note(Party::Node(at % nodes), "clock", None, || format!("set by {by} ms"));
+                self.note(Party::Node(at % nodes), "fault", None, || format!("clock set by {by} ms"));
                 let host = &mut self.hosts[at % nodes];
                 host.clock.ahead += by;
                 host.disordered |= host.clock.ahead.unsigned_abs() > 12 * 3_600_000;
             }
             Action::Cut { from, to, both, seconds } => {
-                self.stats.fault(if both { "partition" } else { "one-way partition" });
+                let name = if both { "partition" } else { "one-way partition" };
                 let (from, to) = (Party::Node(from % nodes), Party::Node(to % nodes));
                 let until = self.now + seconds * SECOND;
+                self.stats.fault(name);
+                self.note(from, "fault", Some(to), || format!("{name} for {seconds} s"));
                 self.net.cut(from, to, until);
                 if both {
                     self.net.cut(to, from, until);
@@ -159,7 +169,7 @@ impl World {
             return;
         };
         self.crash(index, 100_000);
-        self.stats.fault("old state restored");
+        self.fault(Party::Node(index), None, "old state restored");
         let host = &mut self.hosts[index];
         (host.disk.content, host.books, host.restored) = (content, books, Some(self.now));
         for (text, sent) in &mut self.seen.texts {
@@ -224,7 +234,7 @@ impl World {
         self.hosts[by].orders.insert(id, Order::Grant);
         let (peer, capabilities, trust) = (PeerRef::Key(key), vec![capability], TrustLevel::Trusted);
         let command = Command::Grant { peer, sessions, capabilities, trust, expires_in };
-        self.note(Party::Node(by), "owner", Some(to), || "grants".to_owned());
+        self.note_order(by, &command);
         self.drive(by, Some(Input::Command { id, command }));
     }
 
@@ -236,7 +246,7 @@ impl World {
         let id = CommandId(self.hosts[by].number());
         self.hosts[by].orders.insert(id, Order::Revoke);
         write(self, id);
-        self.note(Party::Node(by), "owner", None, || format!("{command:?}").chars().take(60).collect());
+        self.note_order(by, &command);
         self.drive(by, Some(Input::Command { id, command }));
     }
 
@@ -313,10 +323,7 @@ impl World {
         let Some(order) = self.hosts[index].orders.remove(&id) else {
             return self.violated(Rule::Ended, party, "an order that nobody gave, or that had ended, ends");
         };
-        self.note(party, "told", None, || match &result {
-            Ok(_) => format!("{order:?} done").chars().take(80).collect(),
-            Err(error) => format!("{order:?} failed: {error}").chars().take(160).collect(),
-        });
+        self.note(party, "told", None, || words::told(&order, &result));
         match &result {
             Ok(_) => self.stats.done += 1,
             Err(_) => self.stats.failed += 1,

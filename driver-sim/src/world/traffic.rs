@@ -4,8 +4,10 @@ use wopr_p2p_core::keys::Topic;
 use wopr_p2p_core::{DialId, Input, StreamId, StreamOrigin, TransportKey};
 
 use super::{Happening, World};
-use crate::clock::SECOND;
+use crate::clock::{Micros, SECOND};
 use crate::net::{End, Party, Piece};
+use crate::oracle::member;
+use crate::trace::Line;
 
 impl World {
     /// A party sends bytes on a stream. What is sent into a stream that is no more is lost.
@@ -16,6 +18,7 @@ impl World {
         let to = 1 - side;
         self.trace.bytes(self.now, end.party, 1, &bytes);
         let broken = self.rng.chance(self.faults.truncate);
+        let message = self.note_message(end, link, to, &bytes);
         let sent = if broken { self.rng.index(bytes.len() + 1) } else { bytes.len() };
         let ours = self.net.link(link).is_some_and(|l| l.ends.iter().all(|end| matches!(end.party, Party::Node(_))));
         let mut rest = &bytes[..sent];
@@ -23,28 +26,34 @@ impl World {
         let cuts = if ours && self.rng.chance(self.faults.cut) { self.rng.between(1, 4) } else { 0 };
         for _ in 0..cuts {
             let (piece, left) = rest.split_at(self.rng.index(rest.len() + 1));
-            self.send_piece(link, to, Piece::Bytes(piece.to_vec()), piece.len());
+            self.send_piece(link, to, Piece::Bytes(piece.to_vec()), piece.len(), None);
             rest = left;
         }
-        self.send_piece(link, to, Piece::Bytes(rest.to_vec()), rest.len());
+        // What arrives with its last piece has arrived.
+        let arrives = Some(message).filter(|_| !broken);
+        self.send_piece(link, to, Piece::Bytes(rest.to_vec()), rest.len(), arrives);
         if broken {
-            self.stats.fault("stream broken");
-            self.send_piece(link, to, Piece::Hangup, 0);
-            self.send_piece(link, side, Piece::Hangup, 0);
+            let other = self.net.link(link).map(|link| link.ends[to].party);
+            self.fault(end.party, other, "stream broken");
+            self.send_piece(link, to, Piece::Hangup, 0, None);
+            self.send_piece(link, side, Piece::Hangup, 0, None);
         }
     }
 
     /// A party closes its end.
     pub(crate) fn close(&mut self, end: End) {
+        if let Some(other) = self.across(end) {
+            self.note(end.party, "closes", Some(other.party), String::new);
+        }
         self.gone(end);
     }
 
-    pub(crate) fn send_piece(&mut self, link: u64, to: usize, piece: Piece, len: usize) {
+    pub(crate) fn send_piece(&mut self, link: u64, to: usize, piece: Piece, len: usize, message: Option<u64>) {
         let at = self.net.arrival(link, to, len, &self.faults, &mut self.rng, self.now);
-        self.at(at, Happening::Arrive { link, to, piece });
+        self.at(at, Happening::Arrive { link, to, piece, message });
     }
 
-    pub(crate) fn arrive(&mut self, link: u64, to: usize, piece: Piece) {
+    pub(crate) fn arrive(&mut self, link: u64, to: usize, piece: Piece, message: Option<u64>) {
         let Some(ends) = self.net.link(link).map(|link| link.ends) else {
             return;
         };
@@ -53,13 +62,13 @@ impl World {
             return;
         };
         if cut.is_some() || !lane.held.is_empty() {
-            lane.held.push_back(piece);
+            lane.held.push_back((piece, message));
             if let Some(until) = cut {
                 self.at(until, Happening::Release { link, to });
             }
             return;
         }
-        self.receive(ends[to], piece);
+        self.receive(ends, to, piece, message);
     }
 
     pub(crate) fn release(&mut self, link: u64, to: usize) {
@@ -68,14 +77,19 @@ impl World {
                 return self.at(until, Happening::Release { link, to });
             }
             match self.net.lane(link, to).and_then(|lane| lane.held.pop_front()) {
-                Some(piece) => self.receive(ends[to], piece),
+                Some((piece, message)) => self.receive(ends, to, piece, message),
                 None => return,
             }
         }
     }
 
-    fn receive(&mut self, end: End, piece: Piece) {
+    fn receive(&mut self, ends: [End; 2], to: usize, piece: Piece, message: Option<u64>) {
+        let (end, from) = (ends[to], ends[1 - to].party);
         let (party, stream) = (end.party, end.stream);
+        if message.is_some() {
+            let at = self.now;
+            self.trace.line(|| Line { message, ..Line::new(at, party, "receives", Some(from), String::new()) });
+        }
         if let Piece::Hangup = piece {
             self.net.leave(end);
         }
@@ -90,6 +104,18 @@ impl World {
         }
     }
 
+    /// Writes down that something is sent; returns the number by which its arrival is found.
+    fn note_message(&mut self, end: End, link: u64, to: usize, bytes: &[u8]) -> u64 {
+        self.messages += 1;
+        let (at, message) = (self.now, self.messages);
+        let other = self.net.link(link).map(|link| link.ends[to].party);
+        self.trace.line(|| {
+            let detail = describe(bytes);
+            Line { message: Some(message), ..Line::new(at, end.party, "sends", other, detail) }
+        });
+        message
+    }
+
     /// A node looks for listeners on a topic.
     pub(crate) fn dial(&mut self, index: usize, dial: DialId, topic: Topic) {
         let party = Party::Node(index);
@@ -101,7 +127,7 @@ impl World {
                 continue;
             }
             if self.rng.chance(self.faults.omitted) {
-                self.stats.fault("listener omitted by discovery");
+                self.fault(party, Some(listener), "listener omitted by discovery");
                 continue;
             }
             let at = self.now + (self.faults.latency * 4 + self.rng.between(0, self.faults.jitter)) * 1000;
@@ -109,12 +135,24 @@ impl World {
             self.at(at, Happening::Reach { host: index, life, dial, topic, listener });
         }
         if self.rng.chance(self.faults.lies) {
-            // Somebody who is not there is waited for.
-            self.stats.fault("listener invented by discovery");
-            last += self.rng.between(1, 5) * SECOND;
+            last = last.max(self.lie_to(index, dial, topic));
         }
         let why = wopr_p2p_core::DialEnd::Exhausted;
         self.at(last + 1, Happening::DialOver { host: index, life, dial, why });
+    }
+
+    /// Discovery names somebody who is not there, or who listens elsewhere. Returns until when that keeps a dial busy.
+    fn lie_to(&mut self, index: usize, dial: DialId, topic: Topic) -> Micros {
+        let (party, at) = (Party::Node(index), self.now + self.rng.between(1, 5) * SECOND);
+        let other = self.rng.index(self.hosts.len());
+        if other == index || self.rng.chance(500_000) {
+            self.fault(party, None, "listener invented by discovery");
+        } else {
+            let (listener, life) = (Party::Node(other), self.hosts[index].life);
+            self.fault(party, Some(listener), "wrong listener named by discovery");
+            self.at(at, Happening::Reach { host: index, life, dial, topic, listener });
+        }
+        at
     }
 
     /// A dial reaches a listener.
@@ -122,7 +160,7 @@ impl World {
         let party = Party::Node(index);
         let cut = |from, to| self.net.cut_until(from, to, self.now).is_some();
         if cut(party, listener) || cut(listener, party) || self.rng.chance(self.faults.dial_fails) {
-            return self.stats.fault("stream not opened");
+            return self.fault(party, Some(listener), "stream not opened");
         }
         let Some((far, far_key)) = self.accept(listener) else {
             return;
@@ -152,9 +190,13 @@ impl World {
     /// Tells a listener that somebody came.
     pub(crate) fn welcome(&mut self, far: End, remote: TransportKey, topic: Topic, from: Option<Party>) {
         let stream: StreamId = far.stream;
+        if let Some(from) = from {
+            self.note(from, "opens", Some(far.party), String::new);
+        }
         match far.party {
             Party::Node(index) => {
-                let topics = if self.rng.chance(300_000) { Vec::new() } else { vec![topic] };
+                let strange = !self.net.listeners(&topic).contains(&far.party);
+                let topics = if self.rng.chance(300_000) || strange { Vec::new() } else { vec![topic] };
                 let origin = StreamOrigin::Accepted { topics };
                 self.drive(index, Some(Input::StreamOpened { stream, origin, remote }));
             }
@@ -162,4 +204,15 @@ impl World {
             Party::Mallory => self.mallory_visited(stream, topic, from),
         }
     }
+}
+
+/// What a write is, in a few words: the message's type, for a refusal the reason, and how long it is.
+fn describe(bytes: &[u8]) -> String {
+    let text = |name| member(bytes, name).map(|value| String::from_utf8_lossy(value).into_owned());
+    let what = match (text(b"\"type\":\""), text(b"\"reason\":\"")) {
+        (Some(kind), Some(reason)) => format!("{kind} ({reason})"),
+        (Some(kind), None) => kind,
+        (None, _) => "no message".to_owned(),
+    };
+    format!("{what}, {} bytes", bytes.len())
 }
