@@ -6,6 +6,7 @@
 mod client;
 mod detached;
 mod events;
+mod frame;
 mod lifecycle;
 mod protocol;
 mod server;
