@@ -21,6 +21,9 @@ use std::pin::Pin;
 use std::time::Duration;
 
 pub use bootstrap::Bootstrap;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub use hyperswarm::fuzzing;
 pub use hyperswarm::{Hyperswarm, HyperswarmConfig};
 pub use offline::Offline;
 pub use stream::{MAX_MESSAGE, SendError, Stream, StreamReader, StreamWriter};
