@@ -6,6 +6,7 @@
 mod client;
 mod detached;
 mod events;
+mod frame;
 mod lifecycle;
 mod page;
 mod protocol;
@@ -80,7 +81,7 @@ impl Work {
         given_up: impl Future<Output = Failure>,
     ) -> Result<Shown, Failure> {
         let Self { mut command, words, stdin, out } = self;
-        let mut request = protocol::Request { words, stdin };
+        let mut request = frame::Request { words, stdin };
         command.join_chain(&mut request.words, std::env::var("WOPR_CHAIN").ok())?;
         let mut given_up = pin!(given_up);
         let started = Instant::now();
@@ -130,7 +131,7 @@ pub(crate) async fn follow(home: &Home, words: Vec<String>, out: Output) -> Resu
 /// # Errors
 /// No daemon runs, or why it was not done.
 pub(crate) async fn ask(home: &Home, words: Vec<String>) -> Result<Shown, Failure> {
-    let request = protocol::Request { words, stdin: None };
+    let request = frame::Request { words, stdin: None };
     // One that died before it took the command is one that does not run.
     connection(home).await?.ask(&request).await?.ok_or_else(|| no_daemon(home))
 }

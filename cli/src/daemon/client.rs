@@ -5,7 +5,8 @@ use std::io;
 use smol::net::unix::UnixStream;
 use wopr_p2p_smol::home::{Home, HomeError};
 
-use super::protocol::{FrameError, Request, Response, SOCKET, VERSION, read, write};
+use super::frame::{FrameError, Request, VERSION, read, write};
+use super::protocol::{Response, SOCKET};
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, Shown};
 

@@ -22,8 +22,9 @@ use wopr_p2p_smol::home::Home;
 
 use super::detached::{self, Log};
 use super::events;
+use super::frame::{FrameError, Request, read, write};
 use super::page;
-use super::protocol::{FrameError, Request, Response, SOCKET, read, write};
+use super::protocol::{Response, SOCKET};
 use super::status::DaemonStatus;
 use crate::args::{Area, Cli, Daemon, P2p};
 use crate::command;

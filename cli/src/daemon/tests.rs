@@ -110,7 +110,7 @@ fn what_is_not_a_request_ends_its_connection_and_nothing_else() {
     use smol::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let (_folder, home) = new_home();
     with_daemon(&home, async {
-        const OURS: u8 = protocol::VERSION;
+        const OURS: u8 = frame::VERSION;
         let junk = [&[OURS, 0, 0, 0, 2, b'{', b'}'][..], &[9, 0, 0, 0, 0], &[OURS, 0xff, 0xff, 0xff, 0xff], &[OURS]];
         for junk in junk {
             let mut stream = smol::net::unix::UnixStream::connect(home.p2p().join(protocol::SOCKET)).await.unwrap();

@@ -25,6 +25,9 @@ use std::time::Duration;
 use async_compat::CompatExt as _;
 
 pub use bootstrap::Bootstrap;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub use hyperswarm::fuzzing;
 pub use hyperswarm::{Hyperswarm, HyperswarmConfig};
 pub use offline::Offline;
 pub use stream::{MAX_MESSAGE, Path, SendError, Stream, StreamReader, StreamWriter};

@@ -29,7 +29,7 @@ use crate::net::{DialEnd, DialEvent, RemoteKey, Topic};
 /// The pause between two rounds.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Listeners that are tried in one round: anybody can announce himself on a topic.
-const MAX_LISTENERS: usize = 32;
+pub(super) const MAX_LISTENERS: usize = 32;
 /// Addresses on our own networks that are tried in one round.
 const MAX_NEAR: usize = 4;
 /// Attempts under way at the same time.
@@ -157,7 +157,7 @@ impl Tried {
 
 /// The listeners that a node names. The library's decoder makes room for as many as the node claims, before it looks
 /// whether they are there: any node could end the process with it.
-fn listeners(value: &[u8]) -> Vec<HyperPeer> {
+pub(super) fn listeners(value: &[u8]) -> Vec<HyperPeer> {
     let (count, rest) = match value {
         [count @ ..=0xfc, rest @ ..] => (usize::from(*count), rest),
         // Nobody honest names more than a handful at once.

@@ -11,6 +11,8 @@ mod check;
 mod connect;
 mod dht;
 mod dial;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod nat;
 mod punch;
 mod relay;

@@ -334,5 +334,7 @@ pub(super) fn address(peer: &Ipv4Peer) -> Option<SocketAddrV4> {
     usable.then(|| SocketAddrV4::new(host, peer.port))
 }
 
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;
 #[cfg(test)]
 mod tests;

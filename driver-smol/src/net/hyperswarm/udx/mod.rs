@@ -5,6 +5,8 @@
 //!
 //! Nothing a peer sends makes this hold more than [`RECEIVE_WINDOW`] bytes or work longer than its own packets are many.
 
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;
 mod packet;
 mod receiver;
 mod sender;

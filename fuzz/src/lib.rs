@@ -1,0 +1,61 @@
+//! What is done with bytes from strangers, one module for each way in. A fuzzer calls `run` with bytes of its own
+//! making; `tests/corpus.rs` calls it with the kept ones. A `run` that panics has found a bug.
+
+pub mod connection;
+pub mod control;
+pub mod dht;
+pub mod discovery;
+pub mod frame;
+mod host;
+pub mod message;
+pub mod script;
+pub mod secret;
+pub mod seeds;
+pub mod stored;
+pub mod token;
+pub mod udx;
+
+use wopr_p2p_core::Stored;
+use wopr_p2p_core::identity::Identity;
+use wopr_p2p_core::rng::Rng;
+use wopr_p2p_core::time::{Instant, Now, WallTime};
+
+/// Takes the bytes of one run.
+pub type Run = fn(&[u8]);
+
+/// Every target by its name.
+pub const TARGETS: [(&str, Run); 11] = [
+    ("connection", connection::run),
+    ("control", control::run),
+    ("dht", dht::run),
+    ("discovery", discovery::run),
+    ("frame", frame::run),
+    ("message", message::run),
+    ("script", script::run),
+    ("secret", secret::run),
+    ("stored", stored::run),
+    ("token", token::run),
+    ("udx", udx::run),
+];
+
+/// When every run begins.
+const START: Now = Now { mono: Instant::from_millis(1_000), wall: WallTime::from_millis(1_767_225_600_000) };
+
+/// Keys that are the same in every run.
+fn identity(number: u8) -> Identity {
+    Identity::generate(&mut Rng::new([number; 32]), START.wall)
+}
+
+/// What a node starts from, in the order of `Document::ALL`; an empty document does not exist.
+fn documents(files: &[Vec<u8>]) -> Stored {
+    let file = |at: usize| files.get(at).filter(|bytes| !bytes.is_empty()).cloned();
+    Stored {
+        identity: file(0).map(Into::into),
+        access: file(1),
+        peers: file(2),
+        limits: file(3),
+        replay: file(4),
+        discovery: file(5),
+        outbox: file(6),
+    }
+}
