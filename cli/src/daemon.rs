@@ -95,7 +95,8 @@ impl Work {
             match Node::open(home, &Config::load(home.folder())?, command.reach()).await {
                 Ok(node) => {
                     let connected = command.once_connected();
-                    let doing = future::or(async { Err(given_up.await) }, command::execute(command, request.stdin, &node, out));
+                    let doing =
+                        future::or(async { Err(given_up.await) }, command::execute(command, request.stdin, &node, out));
                     let result = future::or(doing, tell_connected(&node, &tell, connected)).await;
                     tell("closing the node");
                     node.close().await;

@@ -297,6 +297,7 @@ pub(crate) fn command_name(command: &Command) -> &'static str {
         Command::LeaveTopic { .. } => "topic_leave",
         Command::SetProfile { .. } => "profile",
         Command::Connect { .. } => "connect",
+        Command::Ping { .. } => "ping",
         Command::Approve { .. } => "approve",
         Command::Deny { .. } => "deny",
     }

@@ -114,7 +114,7 @@ fn notice(result: Result<Shown, Failure>) -> Notice {
         text.trim_end().to_owned()
     };
     match result {
-        Ok(Shown { out, note }) => Notice { done: true, text: plain(&out), more: plain(&note) },
+        Ok(Shown { out, note, .. }) => Notice { done: true, text: plain(&out), more: plain(&note) },
         Err(Failure { message, next, .. }) => Notice { done: false, text: plain(&message), more: plain(&next) },
     }
 }
