@@ -444,8 +444,9 @@ impl Stage {
     }
 
     fn check(&mut self) {
+        // What is acknowledged here is stored there.
+        (0..2).for_each(|side| self.check_lines(side));
         for side in 0..2 {
-            self.check_lines(side);
             let load = self.hosts[side].node.load();
             let config = Config::default();
             assert!(load.streams <= config.max_streams && load.most_of_stranger <= Config::MAX_STRANGER_LINE);
