@@ -7,6 +7,8 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use zeroize::Zeroizing;
+
 use crate::access::SessionName;
 use crate::cipher::{CipherError, EphemeralKey, PayloadKey};
 use crate::config::Config;
@@ -161,8 +163,7 @@ impl Channel {
         remote_static: EncryptKey,
         payload: &str,
     ) -> Result<String, CipherError> {
-        self.with_request_key(identity, Some(remote_static), |key| key.open(payload))
-            .and_then(|bytes| into_text(&bytes))
+        self.with_request_key(identity, Some(remote_static), |key| key.open(payload)).and_then(into_text)
     }
 
     /// Encrypts an answer's text under a fresh ephemeral key.
@@ -197,7 +198,7 @@ impl Channel {
             }
             _ => return Err(CipherError::NoKey),
         };
-        key.open(&sealed.payload).and_then(|bytes| into_text(&bytes))
+        key.open(&sealed.payload).and_then(into_text)
     }
 
     /// A signed line.
@@ -235,6 +236,6 @@ impl Channel {
 }
 
 /// The original replaces what is not UTF-8; we refuse it, since nobody signed the replacement.
-fn into_text(bytes: &[u8]) -> Result<String, CipherError> {
-    core::str::from_utf8(bytes).map(ToString::to_string).map_err(|_| CipherError::NotText)
+fn into_text(mut bytes: Zeroizing<Vec<u8>>) -> Result<String, CipherError> {
+    String::from_utf8(core::mem::take(&mut *bytes)).map_err(|_| CipherError::NotText)
 }

@@ -63,7 +63,11 @@ impl fmt::Display for CipherError {
 impl core::error::Error for CipherError {}
 
 /// An X25519 pair for one handshake or one answer. Wiped when dropped.
-pub struct EphemeralKey(StaticSecret);
+pub struct EphemeralKey {
+    secret: StaticSecret,
+    /// Kept, since every message of a channel names it and it takes as long as a signature to make.
+    public: EncryptKey,
+}
 
 impl EphemeralKey {
     /// Makes a fresh pair.
@@ -75,19 +79,21 @@ impl EphemeralKey {
     /// The pair with these 32 secret bytes.
     #[must_use]
     pub fn from_bytes(secret: &[u8; 32]) -> Self {
-        Self(StaticSecret::from(*secret))
+        let secret = StaticSecret::from(*secret);
+        let public = EncryptKey::from_bytes(PublicKey::from(&secret).to_bytes());
+        Self { secret, public }
     }
 
     /// The half that is sent.
     #[must_use]
-    pub fn public(&self) -> EncryptKey {
-        EncryptKey::from_bytes(PublicKey::from(&self.0).to_bytes())
+    pub const fn public(&self) -> EncryptKey {
+        self.public
     }
 
     /// The half that is kept, for [`PayloadKey::agree`].
     #[must_use]
     pub const fn secret(&self) -> &StaticSecret {
-        &self.0
+        &self.secret
     }
 }
 

@@ -6,6 +6,8 @@
 use alloc::vec::Vec;
 use core::fmt;
 
+use memchr::memchr;
+
 /// Why a stream cannot be read on: close it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameError {
@@ -113,7 +115,7 @@ impl LineBuffer {
     /// [`FrameError::TooLong`] if there are more than `limit` bytes before the LF, [`FrameError::EmptyLines`].
     pub fn next_line(&mut self, limit: usize) -> Result<Option<Vec<u8>>, FrameError> {
         loop {
-            let found = self.bytes[self.scanned..].iter().position(|byte| *byte == b'\n');
+            let found = memchr(b'\n', &self.bytes[self.scanned..]);
             let end = found.map_or(self.bytes.len(), |at| self.scanned + at);
             if end - self.start > limit {
                 return self.fail(FrameError::TooLong);

@@ -12,6 +12,7 @@ use core::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use memchr::memchr2;
 
 /// How deep objects and arrays may nest; the object itself is the first level.
 pub const MAX_DEPTH: usize = 8;
@@ -235,16 +236,19 @@ impl<'a> Scanner<'a> {
 
     fn string(&mut self) -> Result<(), ObjectError> {
         self.expect(b'"')?;
-        while let Some(byte) = self.peek() {
-            self.at += 1;
-            match byte {
-                b'"' => return Ok(()),
-                b'\\' => self.escape()?,
-                0..0x20 => return Err(ObjectError::Syntax),
-                _ => {}
+        loop {
+            let rest = &self.text.as_bytes()[self.at..];
+            let plain = memchr2(b'"', b'\\', rest).ok_or(ObjectError::Syntax)?;
+            // Without a way out of the loop it takes many bytes at once: payloads are long.
+            if rest[..plain].iter().fold(false, |found, byte| found | (*byte < 0x20)) {
+                return Err(ObjectError::Syntax);
             }
+            self.at += plain + 1;
+            if rest[plain] == b'"' {
+                return Ok(());
+            }
+            self.escape()?;
         }
-        Err(ObjectError::Syntax)
     }
 
     /// What follows a backslash: `JSON.stringify` escapes quotes, backslashes, control characters and lone surrogates.
@@ -387,7 +391,11 @@ impl ObjectWriter {
     fn string(mut self, value: &str) -> Self {
         self.text.push('"');
         let mut plain = 0;
-        for (at, byte) in value.bytes().enumerate().filter(|(_, byte)| matches!(byte, 0..0x20 | b'"' | b'\\')) {
+        let special = |byte: u8| matches!(byte, 0..0x20 | b'"' | b'\\');
+        // Payloads are long and need no escapes: without a way out, this loop looks at many bytes at once.
+        let any = value.bytes().fold(false, |found, byte| found | special(byte));
+        let escaped = if any { value } else { "" };
+        for (at, byte) in escaped.bytes().enumerate().filter(|(_, byte)| special(*byte)) {
             self.text.push_str(&value[plain..at]);
             plain = at + 1;
             self.text.push('\\');
