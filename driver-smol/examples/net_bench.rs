@@ -1,4 +1,4 @@
-//! Our network beside the reference's, in one run on the same machine: the table of docs/benchmarks-network.md.
+//! Our network beside the reference's, in one run on the same machine (docs/benchmarks-network.md).
 //!
 //! `cargo run --release -p wopr-p2p-smol --example net_bench [ROUNDS]` builds the private internet of the tests, with
 //! DHT nodes of the reference, and measures from the dial to the first byte in all placements, and how fast 100 MB go
