@@ -349,6 +349,28 @@ fn a_revocation_during_a_grant_wins() {
 }
 
 #[test]
+fn a_revocation_during_an_invite_wins() {
+    let peer = Original::made(40);
+    for queued in [false, true] {
+        let mut world = World::new(1);
+        hold(&mut world);
+        if queued {
+            world.command(A, grant(Original::made(41).key(), &["other"], "inject"));
+        }
+        world.command(A, invite(peer.key(), &["main"]));
+        let revoked = world.command(A, revoke(&peer));
+        world.let_all_through(A);
+        assert!(matches!(world.hosts[A].finished.remove(&revoked), Some(Ok(_))), "queued: {queued}");
+        for restarted in [false, true] {
+            let invites = world.hosts[A].node.snapshot().invites;
+            let open = invites.iter().any(|invite| invite.state == InviteState::Open);
+            assert!(!open, "queued: {queued}, restarted: {restarted}");
+            world.restart(A, Config::default());
+        }
+    }
+}
+
+#[test]
 fn a_revocation_before_the_text_is_stored_keeps_it_out() {
     let peer = Original::made(40);
     let mut world = with_peer(&peer);

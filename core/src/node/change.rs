@@ -60,11 +60,16 @@ impl Changes {
         under_way || self.queue.iter().any(|change| matches!(change, Change::OwnRotation { .. }))
     }
 
-    /// Whether a change that is not in force yet makes this key known.
+    /// Whether a change that is not in force yet makes this key known, or invites it.
     pub(super) fn add(&self, key: &PublicKey) -> bool {
         let next = self.under_way.as_ref().and_then(|under_way| under_way.next.as_ref());
-        let queued = |change: &Change| matches!(change, Change::Grant { grant, .. } if grant.peer == *key);
-        next.is_some_and(|next| next.peers.get(key).is_some()) || self.queue.iter().any(queued)
+        let queued = |change: &Change| match change {
+            Change::Grant { grant, .. } => grant.peer == *key,
+            Change::Invite { invite, .. } => invite.subject == *key,
+            _ => false,
+        };
+        next.is_some_and(|next| next.peers.get(key).is_some() || next.invites.has_open(key))
+            || self.queue.iter().any(queued)
     }
 }
 
@@ -432,11 +437,15 @@ impl Node {
         matches!(then, Some(Then::Claimed { grant, .. }) if grant.invite == Some(*nonce))
     }
 
-    /// Drops grants for a peer that wait to be stored: a revocation came after them.
-    pub(super) fn drop_pending_grants(&mut self, peer: &PublicKey) {
+    /// Drops grants and invites for a peer that wait to be stored: a revocation came after them.
+    pub(super) fn drop_pending_access(&mut self, peer: &PublicKey) {
         let mut dropped = Vec::new();
         self.changes.queue.retain(|change| match change {
             Change::Grant { command, grant } if grant.peer == *peer => {
+                dropped.push(*command);
+                false
+            }
+            Change::Invite { command, invite, .. } if invite.subject == *peer => {
                 dropped.push(*command);
                 false
             }

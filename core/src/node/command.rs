@@ -77,7 +77,7 @@ impl Node {
             }
             Command::RevokePeer { peer, session: None } => {
                 let peer = self.revocable(&peer)?;
-                self.drop_pending_grants(&peer);
+                self.drop_pending_access(&peer);
                 let (grants, invites) = self.at_once(|access| {
                     access.peers.revoke(&peer, now.wall);
                     (access.grants.remove_peer(&peer), access.invites.revoke_subject(&peer, now.wall))
