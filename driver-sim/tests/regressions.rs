@@ -6,12 +6,12 @@ use wopr_p2p_sim::scenario::{Action, Scenario, Step};
 /// A node that was led to the wrong one said hello to it in another's name, was charged for that, and banned.
 #[test]
 fn a_node_that_discovery_leads_to_the_wrong_one_is_not_accused() {
-    let log = |number: u64| Step { at: number * 5000, what: Action::Log { from: 0, to: 1, session: 0, size: 20 } };
+    let log = |number: u64| Step { at: number * 10_000, what: Action::Log { from: 0, to: 1, session: 0, size: 20 } };
     let scenario = Scenario {
         seed: 1,
         nodes: 4,
         originals: 0,
-        seconds: 120,
+        seconds: 240,
         faults: Faults { omitted: 1_000_000, lies: 1_000_000, ..Faults::none() },
         attack: None,
         max_nonces: 0,
