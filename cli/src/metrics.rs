@@ -14,6 +14,7 @@ use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use wopr_p2p_core::event::RejectReason;
 use wopr_p2p_core::node::{Load, Snapshot};
 use wopr_p2p_core::rate::{Action, Ban, Subject};
 use wopr_p2p_core::time::WallTime;
@@ -71,6 +72,10 @@ impl MetricConstructor<Histogram> for Buckets {
     }
 }
 
+/// What can become of the texts of peers.
+const RECEIVED: [(&str, &str); 5] =
+    [("log", "delivered"), ("inject", "delivered"), ("inject", "answered"), ("inject", "unanswered"), ("any", "held")];
+
 /// Everything that is counted, for as long as the daemon runs.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -118,7 +123,26 @@ impl Metrics {
             registry: Registry::default(),
         };
         metrics.register(&mut registry, started);
+        metrics.begin();
         Self { registry, ..metrics }
+    }
+
+    /// What has not happened yet is there with 0: a first refusal is then seen to rise.
+    fn begin(&self) {
+        for reason in RejectReason::ALL.map(|reason| Reason { reason: Word(reason.as_str()) }) {
+            self.streams_rejected.get_or_create(&reason);
+            self.messages_rejected.get_or_create(&reason);
+        }
+        for (kind, outcome) in RECEIVED {
+            self.messages.get_or_create(&Message { kind: Word(kind), outcome: Word(outcome) });
+        }
+        for dialled in [false, true] {
+            self.streams.get_or_create(&side(dialled));
+            self.handshakes.get_or_create(&side(dialled));
+        }
+        for word in ["asking", "answering"] {
+            self.injects.get_or_create(&Side { side: Word(word) });
+        }
     }
 
     fn register(&self, registry: &mut Registry, started: WallTime) {

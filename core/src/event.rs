@@ -256,6 +256,31 @@ pub enum RejectReason {
 }
 
 impl RejectReason {
+    /// Every reason.
+    pub const ALL: [Self; 21] = [
+        Self::Malformed,
+        Self::TooLong,
+        Self::PayloadTooLarge,
+        Self::BadSignature,
+        Self::NotForUs,
+        Self::Misdirected,
+        Self::OutsideWindow,
+        Self::Replayed,
+        Self::RateLimited,
+        Self::Unauthorized,
+        Self::Undecryptable,
+        Self::BadToken,
+        Self::BadRotation,
+        Self::VersionMismatch,
+        Self::Crowded,
+        Self::KeyGivenUp,
+        Self::Held,
+        Self::Denied,
+        Self::Stopping,
+        Self::Loop,
+        Self::Failed,
+    ];
+
     /// A word for logs and `--json`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
