@@ -121,7 +121,7 @@ fn an_endpoint_that_does_not_stream_answers_too() {
 fn the_key_comes_from_a_file_that_only_its_owner_reads() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("key");
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).mode(0o600).open(&path).unwrap();
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).unwrap();
     file.write_all(b"sk-123\n").unwrap();
     let (address, serving) = server(|stream| stream.write_all(format!("{STREAM}{ANSWER}").as_bytes()).unwrap());
     let with_key = Chat { key: Some(KeySource::File(path.clone())), ..chat(address) };
