@@ -184,7 +184,7 @@ fn a_bad_value_is_named_with_its_line_its_key_and_what_is_accepted() {
         ("\"relayThrough\": [\"abc\"]", "p2p.relayThrough: ", "64 hex digits"),
         ("\"ephemeralTtl\": \"1 hour\"", "p2p.ephemeralTtl: ", "24h"),
         ("\"sessions\": {\"a\": {\"command\": []}}", "sessions.a.command: ", "starts with a program"),
-        ("\"sessions\": {\"a\": {}}", "p2p.sessions.a: ", "missing field `command`"),
+        ("\"sessions\": {\"a\": {}}", "p2p.sessions.a: ", "one of \"command\", \"chat\" and \"agent\""),
         ("\"sessions\": {\"\": {\"command\": [\"x\"]}}", "p2p.sessions: ", "must not be empty"),
         (
             "\"gateway\": {\"enabled\": true, \"session\": \"a\", \"capabilities\": []}",

@@ -32,10 +32,14 @@ fn events(count: u64) -> Vec<EventLine> {
         .collect()
 }
 
-fn screen(state: &mut State, width: u16, height: u16) -> String {
+fn drawn(state: &mut State, width: u16, height: u16) -> Terminal<TestBackend> {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
     terminal.draw(|frame| view::draw(frame, state)).unwrap();
-    terminal.backend().to_string()
+    terminal
+}
+
+fn screen(state: &mut State, width: u16, height: u16) -> String {
+    drawn(state, width, height).backend().to_string()
 }
 
 fn state() -> State {
@@ -83,9 +87,9 @@ fn nothing_to_show_says_what_to_do() {
 fn no_size_is_too_small() {
     for (width, height) in [(0, 0), (1, 1), (5, 3), (20, 6), (300, 2)] {
         let mut state = state();
-        screen(&mut state, width, height);
+        drawn(&mut state, width, height);
         state.zoom();
-        screen(&mut state, width, height);
+        drawn(&mut state, width, height);
     }
 }
 

@@ -5,6 +5,7 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Style, Stylize as _};
 use ratatui::text::Line;
 use ratatui::widgets::{Block, Paragraph, Row, Table};
+use unicode_width::UnicodeWidthStr as _;
 
 use super::state::{Panel, State};
 
@@ -53,11 +54,22 @@ fn panel(frame: &mut Frame<'_>, place: Rect, state: &mut State, what: Panel) {
     } else {
         shown.collect()
     };
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(1);
-    let mut table = Table::new(shown, vec![Constraint::Fill(1); columns]).block(block).column_spacing(1);
+    let mut table = Table::new(shown, widths(what, rows)).block(block).column_spacing(2);
     if !what.columns().is_empty() {
         table = table.header(Row::new(what.columns().iter().copied()).style(Style::new().bold()));
     }
     state.offsets[what as usize] = offset;
     frame.render_widget(table, place);
+}
+
+/// Each column is as wide as its longest text, as far as there is room.
+fn widths(what: Panel, rows: &[Vec<String>]) -> Vec<Constraint> {
+    let mut longest: Vec<usize> = what.columns().iter().map(|head| head.width()).collect();
+    for row in rows {
+        longest.resize(longest.len().max(row.len()), 0);
+        for (longest, cell) in longest.iter_mut().zip(row) {
+            *longest = (*longest).max(cell.width());
+        }
+    }
+    longest.into_iter().map(|width| Constraint::Max(u16::try_from(width).unwrap_or(u16::MAX))).collect()
 }
