@@ -235,7 +235,8 @@ fn is_flat(name: &str, rows: &[Row]) {
     let third = (rows.len() / 3).max(1);
     let (first, last) = (&rows[..third], &rows[rows.len() - third..]);
     let mean = |rows: &[Row], figure: fn(&Row) -> u64| rows.iter().map(figure).sum::<u64>() / rows.len() as u64;
-    let figures: [(&str, fn(&Row) -> u64, u64); 5] = [
+    type Figure = fn(&Row) -> u64;
+    let figures: [(&str, Figure, u64); 5] = [
         ("KiB of memory", |row| row.gauge.rss, 4096),
         ("open files", |row| row.gauge.files, 10),
         ("UDP sockets", |row| row.gauge.udp, 10),

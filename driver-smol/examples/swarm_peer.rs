@@ -38,8 +38,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     })
 }
 
+/// The public keys of relays, and bootstrap nodes.
+type Helpers = (Vec<[u8; 32]>, Vec<String>);
+
 /// Splits what follows the host into relays and bootstrap nodes.
-fn relays(rest: &[String]) -> Result<(Vec<[u8; 32]>, Vec<String>), Box<dyn Error>> {
+fn relays(rest: &[String]) -> Result<Helpers, Box<dyn Error>> {
     let (relays, bootstrap): (Vec<_>, Vec<_>) = rest.iter().cloned().partition(|word| word.starts_with("relay="));
     let relays = relays.iter().map(|word| hex(&word["relay=".len()..]));
     Ok((relays.collect::<Result<_, _>>()?, bootstrap))

@@ -24,7 +24,7 @@ pub(crate) struct Sim {
     pub(crate) nodes: (usize, usize),
     /// How long the trouble lasts, in simulated hours; ten minutes, if not given. Quiet hours follow in which everything
     /// has to arrive.
-    #[arg(long, value_name = "HOURS", value_parser = hours)]
+    #[arg(long, value_name = "HOURS", allow_negative_numbers = true, value_parser = hours)]
     pub(crate) hours: Option<f64>,
     /// How much goes wrong by itself, from 0 (nothing) to 10; each seed takes another level, if not given.
     #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(u32).range(0..=10))]
