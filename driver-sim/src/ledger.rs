@@ -306,10 +306,10 @@ impl Books {
                     .extend(core::mem::take(&mut entry.leaving).into_keys().filter(|session| !grant.covers(session)));
                 (entry.id, entry.state) = (Some(id), State::InForce);
                 after.push(entry);
-            } else if self.claimed(*peer, &id, &grant.sessions, WallTime::default()).is_ok() {
-                after.extend(self.grants.pop());
             } else {
-                return Err(format!("grant {id} for {peer:?} came back, or from nowhere"));
+                self.claimed(*peer, &id, &grant.sessions, WallTime::default())
+                    .map_err(|why| format!("something came back, or from nowhere: {why}"))?;
+                after.extend(self.grants.pop());
             }
         }
         let lost = self.grants.iter().find(|entry| {
