@@ -421,7 +421,11 @@ impl World {
         let (there, here) = (Party::Node(from), Party::Node(to));
         // A grace period that a wrong clock ends at once leaves peers behind that had not been told: nobody can help them.
         let lost = |index: usize| self.hosts[index].disordered && self.hosts[index].rotations > 0;
-        if from == to || lost(from) || lost(to) || !self.knows_now(to, there) || !self.knows_now(from, here) {
+        // A node that is brought back to an older state has forgotten which new keys it was told of, and whoever told
+        // it does not tell it again: that takes a new invite (docs/sim.md, "What is known").
+        let [one, other] = [&self.hosts[from], &self.hosts[to]];
+        let forgotten = (one.restored.is_some() || other.restored.is_some()) && one.rotations + other.rotations > 0;
+        if from == to || forgotten || lost(from) || lost(to) || !self.knows_now(to, there) || !self.knows_now(from, here) {
             return None;
         }
         let books = &self.hosts[to].books;
