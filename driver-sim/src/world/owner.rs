@@ -300,11 +300,8 @@ impl World {
     }
 
     pub(crate) fn revoke_invite(&mut self, by: usize) {
-        let open = self.hosts[by].books.invites.iter_mut().rev().find(|invite| !invite.over);
-        let Some((nonce, leaving)) = open.map(|invite| (invite.nonce.clone(), &mut invite.leaving)) else {
-            return;
-        };
-        *leaving = Some(CommandId(0));
+        let open = self.hosts[by].books.invites.iter().rev().find(|invite| !invite.over);
+        let Some(nonce) = open.map(|invite| invite.nonce.clone()) else { return };
         let command = Command::RevokeInvite { invite: nonce.clone() };
         self.take_back(by, command, |world, id| {
             for invite in world.hosts[by].books.invites.iter_mut().filter(|invite| invite.nonce == nonce) {
