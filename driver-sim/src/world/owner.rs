@@ -422,7 +422,13 @@ impl World {
         // it does not tell it again: that takes a new invite (docs/sim.md, "What is known").
         let [one, other] = [&self.hosts[from], &self.hosts[to]];
         let forgotten = (one.restored.is_some() || other.restored.is_some()) && one.rotations + other.rotations > 0;
-        if from == to || forgotten || lost(from) || lost(to) || !self.knows_now(to, there) || !self.knows_now(from, here) {
+        if from == to
+            || forgotten
+            || lost(from)
+            || lost(to)
+            || !self.knows_now(to, there)
+            || !self.knows_now(from, here)
+        {
             return None;
         }
         let books = &self.hosts[to].books;
