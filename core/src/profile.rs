@@ -92,7 +92,9 @@ impl Profile {
     /// # Errors
     /// Another text, or one whose compact form is too long.
     pub fn new(json: &str, now: WallTime) -> Result<Self, ProfileError> {
-        let value: serde_json::Value = serde_json::from_str(json).map_err(|_| ProfileError::NotJson)?;
+        let mut value: serde_json::Value = serde_json::from_str(json).map_err(|_| ProfileError::NotJson)?;
+        // The same bytes whichever features other crates of a build ask of the JSON library.
+        value.sort_all_objects();
         if !value.is_object() {
             return Err(ProfileError::NotObject);
         }
