@@ -246,7 +246,7 @@ fn a_command_that_fails_gives_a_reject_and_no_answer_and_the_owner_hears_why() {
             ("late", "had no answer after 0.2 s"),
             ("dead", "exited with status 3; it said: no model"),
             ("killed", "ended by signal 9"),
-            ("long", "wrote more than 1000 bytes"),
+            ("long", "said more than 1000 bytes"),
             ("missing", "cannot be started"),
             ("nobody", "no handler answers"),
         ] {
