@@ -48,7 +48,7 @@ fn a_line_has_the_documented_members_and_is_in_the_file_before_it_is_shown() {
     let line = smol::block_on(shown.recv()).unwrap().line;
     let wanted = format!(
         "{{\"seq\":1,\"ts\":1705320000000,\"iso\":\"2024-01-15T12:00:00.000Z\",\"event\":\"p2p.message.delivered\",\
-         \"peer\":{{\"name\":\"al\",\"publicKey\":\"{key}\",\"shortId\":\"{}\"}},\"session\":\"main\"}}",
+         \"peer\":{{\"publicKey\":\"{key}\",\"shortId\":\"{}\",\"name\":\"al\"}},\"session\":\"main\"}}",
         key.short_id()
     );
     assert_eq!(line.json, wanted);

@@ -6,6 +6,7 @@ use std::fmt;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
@@ -104,8 +105,13 @@ pub(crate) fn reference() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/npm")
 }
 
-/// Installs the reference as the lock file says; `false` if there is no npm and it may be skipped.
+/// Installs the reference as the lock file says, once for all tests; `false` if there is no npm and it may be skipped.
 pub(crate) fn install_reference() -> bool {
+    static INSTALLED: OnceLock<bool> = OnceLock::new();
+    *INSTALLED.get_or_init(install)
+}
+
+fn install() -> bool {
     let done =
         Command::new("npm").arg("ci").current_dir(reference()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     let installed = reference().join("node_modules/hyperswarm").exists() && done.is_ok_and(|status| status.success());
