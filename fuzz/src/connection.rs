@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use arbitrary::{Arbitrary, Unstructured};
+use arbitrary::Arbitrary;
 use wopr_p2p_core::access::{Capability, SessionName, SessionSet, TrustLevel};
 use wopr_p2p_core::cipher::{EphemeralKey, PayloadKey};
 use wopr_p2p_core::identity::Identity;
@@ -23,7 +23,7 @@ use wopr_p2p_core::wire::json::{decode, encode};
 use wopr_p2p_core::{Command, Config, DialEnd, EntryKind, Input, Reply, StreamId, StreamOrigin, TransportKey};
 
 use crate::host::Host;
-use crate::{START, identity};
+use crate::{START, identity, steps};
 
 /// More would only be more of the same.
 const MAX_STEPS: usize = 100;
@@ -125,13 +125,8 @@ struct Stage {
 
 /// The script of one run.
 pub fn run(data: &[u8]) {
-    let mut script = Unstructured::new(data);
     let mut stage = Stage::new();
-    for _ in 0..MAX_STEPS {
-        if script.is_empty() {
-            break;
-        }
-        let Ok(step) = Step::arbitrary(&mut script) else { break };
+    for step in steps(data, MAX_STEPS) {
         stage.step(step);
         stage.check();
     }

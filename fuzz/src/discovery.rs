@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use arbitrary::{Arbitrary, Unstructured};
+use arbitrary::Arbitrary;
 use wopr_p2p_core::access::{Capability, SessionName, SessionSet};
 use wopr_p2p_core::gateway::Gateway;
 use wopr_p2p_core::keys::{Nonce, Topic};
@@ -16,7 +16,7 @@ use wopr_p2p_core::{Command, Config, DialEnd, Input, StreamId, StreamOrigin, Tra
 
 use crate::frame::Chunks;
 use crate::host::Host;
-use crate::{START, identity};
+use crate::{START, identity, steps};
 
 /// More would only be more of the same.
 const MAX_STEPS: usize = 100;
@@ -79,13 +79,8 @@ pub fn run(data: &[u8]) {
     if cuts.is_multiple_of(2) {
         return texts(rest, *cuts);
     }
-    let mut script = Unstructured::new(rest);
     let mut stage = Stage::new();
-    for _ in 0..MAX_STEPS {
-        if script.is_empty() {
-            break;
-        }
-        let Ok(step) = Step::arbitrary(&mut script) else { break };
+    for step in steps(rest, MAX_STEPS) {
         stage.step(step);
         stage.check();
     }

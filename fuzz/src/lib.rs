@@ -15,6 +15,7 @@ pub mod stored;
 pub mod token;
 pub mod udx;
 
+use arbitrary::{Arbitrary, Unstructured};
 use wopr_p2p_core::Stored;
 use wopr_p2p_core::identity::Identity;
 use wopr_p2p_core::rng::Rng;
@@ -44,6 +45,12 @@ const START: Now = Now { mono: Instant::from_millis(1_000), wall: WallTime::from
 /// Keys that are the same in every run.
 fn identity(number: u8) -> Identity {
     Identity::generate(&mut Rng::new([number; 32]), START.wall)
+}
+
+/// The steps that these bytes say, `most` at most.
+fn steps<'a, Step: Arbitrary<'a>>(bytes: &'a [u8], most: usize) -> impl Iterator<Item = Step> {
+    let mut script = Unstructured::new(bytes);
+    std::iter::from_fn(move || if script.is_empty() { None } else { Step::arbitrary(&mut script).ok() }).take(most)
 }
 
 /// What a node starts from, in the order of `Document::ALL`; an empty document does not exist.

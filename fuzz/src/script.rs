@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use arbitrary::{Arbitrary, Unstructured};
+use arbitrary::Arbitrary;
 use wopr_p2p_core::access::{Capability, SessionName, SessionSet, TrustLevel};
 use wopr_p2p_core::peer::PeerRef;
 use wopr_p2p_core::rotation::RotationReason;
@@ -16,8 +16,8 @@ use wopr_p2p_core::{
     Command, CommandId, Config, DialEnd, EntryKind, Input, Reply, StreamId, StreamOrigin, TransportKey,
 };
 
-use crate::START;
 use crate::host::Host;
+use crate::{START, steps};
 
 /// More would only be more of the same.
 const MAX_STEPS: usize = 150;
@@ -124,13 +124,8 @@ struct Stage {
 
 /// The script of one run.
 pub fn run(data: &[u8]) {
-    let mut script = Unstructured::new(data);
     let mut stage = Stage::new();
-    for _ in 0..MAX_STEPS {
-        if script.is_empty() {
-            break;
-        }
-        let Ok(step) = Step::arbitrary(&mut script) else { break };
+    for step in steps(data, MAX_STEPS) {
         stage.step(step);
         stage.check();
     }
