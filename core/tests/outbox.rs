@@ -86,6 +86,20 @@ fn a_message_that_waits_goes_out_at_once_when_the_peer_is_seen() {
 }
 
 #[test]
+fn many_messages_in_a_short_absence_do_not_make_the_next_attempt_a_late_one() {
+    let mut world = away();
+    let texts: Vec<String> = (0..12).map(|number| format!("message {number}")).collect();
+    for text in &texts {
+        queued(&mut world, text);
+        world.sleep(Duration::from_secs(1));
+    }
+    world.hosts[A].online = true;
+    // Each of them was tried at once and failed. Were the delay doubled each time, it would be an hour.
+    world.sleep(Duration::from_secs(600));
+    assert_eq!(world.hosts[A].texts("main"), texts);
+}
+
+#[test]
 fn a_new_message_goes_behind_those_that_wait() {
     let mut world = away();
     queued(&mut world, "first");

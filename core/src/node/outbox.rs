@@ -9,7 +9,8 @@
 //!   mark is taken back when the peer answers with a refusal.
 //! * A message is given up when it expires and when the peer says that it will never take it.
 //!
-//! A peer is tried again after a delay that doubles, and at once when any stream shows that it is there; few peers are
+//! A peer is tried again after a delay that doubles, and at once when any stream shows that it is there or the owner has
+//! another message for it; few peers are
 //! tried at the same time, and each at most every few seconds, so that nobody can make us dial without end. What went
 //! out in the background keeps below the rate limits that peers have by default.
 
@@ -332,14 +333,20 @@ impl Node {
     fn lane_failed(&mut self, peer: PublicKey, error: &CommandError, now: Now) {
         let config = &self.config.outbox;
         let lane = self.outgoing.lanes.entry(peer).or_default();
+        lane.failure = Some(error.to_string());
+        let is_limited = matches!(error, CommandError::RateLimited(_));
+        if now.mono < lane.next && !is_limited {
+            // Tried early, because the owner had another message for it. That says nothing of how long it will be away,
+            // and whoever writes a dozen messages in a minute must not make them wait for an hour.
+            return;
+        }
         let mut delay = (lane.delay * 2).clamp(config.first_retry, config.last_retry.max(config.first_retry));
         lane.delay = delay;
-        if matches!(error, CommandError::RateLimited(_)) {
+        if is_limited {
             delay = delay.max(LIMITED_GAP);
         }
         let spread = self.rng.below(delay.as_millis() as u64 / 4 + 1);
         lane.next = now.mono + delay + Duration::from_millis(spread);
-        lane.failure = Some(error.to_string());
     }
 
     /// The peer of these messages cannot be had now: the commands that wait for them are over, the messages are not.
