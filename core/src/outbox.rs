@@ -37,7 +37,7 @@ pub struct OutboxConfig {
     pub max_bytes: usize,
     /// From a failed attempt to reach a peer to the next; doubled each time, and spread by up to a quarter.
     pub first_retry: Duration,
-    /// The longest such delay.
+    /// The longest such delay: about how late a message is if its peer was away for long.
     pub last_retry: Duration,
     /// How long one attempt may take when nobody waits for it.
     pub attempt: Duration,
@@ -72,7 +72,7 @@ impl Default for OutboxConfig {
             max_per_peer: 100,
             max_bytes: 16 << 20,
             first_retry: Duration::from_secs(30),
-            last_retry: Duration::from_secs(3600),
+            last_retry: Duration::from_secs(900),
             attempt: Duration::from_secs(30),
             parallel: 4,
             background: true,

@@ -73,7 +73,7 @@ pub(crate) fn defaults() -> Value {
         },
         "replay": { "window": "5m", "maxNonces": 10_000 },
         "outbox": {
-            "maxMessages": 1000, "maxPerPeer": 100, "maxBytes": 16_777_216, "firstRetry": "30s", "lastRetry": "1h",
+            "maxMessages": 1000, "maxPerPeer": 100, "maxBytes": 16_777_216, "firstRetry": "30s", "lastRetry": "15m",
         },
         "requests": { "maxWaiting": 64, "maxPerPeer": 8, "maxBytes": 1_048_576, "expire": "7d" },
         "limits": {

@@ -10,9 +10,10 @@
 //! * A message is given up when it expires and when the peer says that it will never take it.
 //!
 //! A peer is tried again after a delay that doubles, and at once when any stream shows that it is there or the owner has
-//! another message for it; few peers are
-//! tried at the same time, and each at most every few seconds, so that nobody can make us dial without end. What went
-//! out in the background keeps below the rate limits that peers have by default.
+//! another message for it. What waits for a peer that was away for a while so goes out within about that while of its
+//! return, and within the longest delay at most. Few peers are tried at the same time, and each at most every few
+//! seconds unless the owner wants it, so that nobody can make us dial without end. What went out in the background keeps
+//! below the rate limits that peers have by default.
 
 mod lane;
 
@@ -297,7 +298,8 @@ impl Node {
     ) {
         self.outgoing.under_way.remove(id);
         let Some(entry) = self.outgoing.table.get(id) else {
-            return;
+            // Expired or cancelled meanwhile. What waits behind it has no other timer.
+            return self.pump_outbox(now);
         };
         let (tried, awaited) = (entry.tried, self.outgoing.waiting.contains_key(id));
         let untold = self.has_untold_key(&target);
@@ -334,17 +336,16 @@ impl Node {
         let config = &self.config.outbox;
         let lane = self.outgoing.lanes.entry(peer).or_default();
         lane.failure = Some(error.to_string());
-        let is_limited = matches!(error, CommandError::RateLimited(_));
-        if now.mono < lane.next && !is_limited {
+        let delay = match error {
+            // The peer is there. It has to be left alone, whenever we were to try it.
+            CommandError::RateLimited(_) => lane.longer_delay(config).max(LIMITED_GAP),
             // Tried early, because the owner had another message for it. That says nothing of how long it will be away,
-            // and whoever writes a dozen messages in a minute must not make them wait for an hour.
-            return;
-        }
-        let mut delay = (lane.delay * 2).clamp(config.first_retry, config.last_retry.max(config.first_retry));
-        lane.delay = delay;
-        if is_limited {
-            delay = delay.max(LIMITED_GAP);
-        }
+            // and whoever writes a dozen messages in a minute must not make them wait for long.
+            _ if now.mono < lane.next => return,
+            // Nor does this.
+            CommandError::NetworkDown => config.first_retry,
+            _ => lane.longer_delay(config),
+        };
         let spread = self.rng.below(delay.as_millis() as u64 / 4 + 1);
         lane.next = now.mono + delay + Duration::from_millis(spread);
     }
