@@ -16,7 +16,7 @@ use wopr_p2p_smol::driver::{Driver, Options, Pong, Report};
 use wopr_p2p_smol::event_log::Happened;
 use wopr_p2p_smol::handler::Handlers;
 use wopr_p2p_smol::home::{Home, HomeError};
-use wopr_p2p_smol::net::{Hyperswarm, HyperswarmConfig, NetError, Network, Offline, Path, Surroundings};
+use wopr_p2p_smol::net::{Hyperswarm, HyperswarmConfig, NetError, Network, Offline, Path, RelayTried, Surroundings};
 use wopr_p2p_smol::session_file::SessionReader;
 
 use crate::command::exit;
@@ -174,6 +174,11 @@ impl Node {
     /// How the network looks from here.
     pub(crate) async fn look_around(&self) -> Surroundings {
         self.driver.surroundings().await
+    }
+
+    /// Whether the relays where this node proposes to meet others are there.
+    pub(crate) async fn try_relays(&self) -> Vec<RelayTried> {
+        self.driver.try_relays().await
     }
 
     /// How far away a peer is.

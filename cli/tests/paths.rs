@@ -8,7 +8,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use support::conversation::{ANSWERING, claim, invite};
 use support::home::Home;
@@ -97,6 +97,12 @@ fn netcheck_says_clearly_when_udp_is_blocked() {
         (&"open".into(), &Value::Null, &false.into()),
         "{open}"
     );
+
+    let nobody = json!({ "plugins": { "data": { "p2p": { "relayThrough": ["07".repeat(32)] } } } });
+    std::fs::write(dropped.folder().join("config.json"), nobody.to_string()).expect("the home is writable");
+    let relays = dropped.p2p(&["netcheck", "--json"]).ok().json();
+    has_shape("p2p netcheck", &relays);
+    assert_eq!(relays["relayThrough"][0]["reached"], false, "{relays}");
 
     h1.block_udp("input");
     let blocked = dropped.p2p(&["netcheck"]);

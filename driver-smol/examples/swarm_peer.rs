@@ -4,8 +4,8 @@
 //! A listener prints "ready" once it is announced, and sends every message back. A dialler prints, in milliseconds,
 //! when the stream stood and when the first byte came back, counted from the dial: `{"opened":12.3,"firstByte":14.5}`,
 //! after a second, long message has come back whole too.
-//! `swarm_peer dht HOST PORT [BOOTSTRAP...]` runs a full node of the DHT, `swarm_peer check HOST BOOTSTRAP...` says how
-//! the network looks from here.
+//! `swarm_peer dht HOST PORT [BOOTSTRAP...]` runs a full node of the DHT, `swarm_peer check HOST [relay=KEY]
+//! BOOTSTRAP...` says how the network looks from here, and which relays are there.
 
 use std::error::Error;
 use std::net::Ipv4Addr;
@@ -28,7 +28,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
                 smol::future::pending().await
             }
             ("check", [host, bootstrap @ ..]) => {
-                println!("{:?}", open(host.parse()?, bootstrap).await?.surroundings().await);
+                let network = open(host.parse()?, bootstrap).await?;
+                println!("{:?}", network.surroundings().await);
+                println!("{:?}", network.try_relays().await);
                 Ok(())
             }
             ("listen", [topic, host, bootstrap @ ..]) => listen(hex(topic)?, host.parse()?, bootstrap).await,

@@ -272,6 +272,11 @@ impl Driver {
         self.network.surroundings().await
     }
 
+    /// Whether the relays where we propose to meet others are there.
+    pub async fn try_relays(&self) -> Vec<net::RelayTried> {
+        self.network.try_relays().await
+    }
+
     /// Stops in order: nothing new comes in; messages that were accepted are stored and acknowledged; questions with an
     /// AI are given up; then the streams close, and the announcements are taken back.
     pub async fn close(self) {

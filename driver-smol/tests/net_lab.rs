@@ -118,6 +118,11 @@ fn two_random_nats_meet_at_a_relay_and_nowhere_else() {
     let relay = npm(&lab, "h1", "relay.js", &arguments);
     let said = relay.says("ready ").unwrap();
     let key = said.trim_start_matches("ready ");
+    let nobody = "07".repeat(32);
+    let check = ours(&lab, "a", &format!("check 0.0.0.0 relay={key} relay={nobody} {BOOT}"));
+    let found: Vec<bool> =
+        check.says("[RelayTried").unwrap().split("took: ").skip(1).map(|s| s.starts_with("Some")).collect();
+    assert_eq!(found, [true, false], "which of the two relays is there");
     let kinds = [Kind::Npm, Kind::Ours];
     let mut failures = Vec::new();
     for (number, (server, client)) in kinds.into_iter().flat_map(|s| kinds.map(|c| (s, c))).enumerate() {

@@ -190,7 +190,8 @@ fn alone(error: &CommandError) -> (String, &'static str) {
     let next = match error {
         CommandError::NetworkDown => {
             return (
-                "the network cannot be reached: no node of the DHT answered".to_owned(),
+                "the network cannot be reached: no node of the DHT answered, and the peer is not on a network of ours"
+                    .to_owned(),
                 "check the connection, and the bootstrap nodes (WOPR_P2P_BOOTSTRAP, or \"bootstrap\" in config.json); \
                  `wopr p2p netcheck` says what is in the way",
             );

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use wopr_p2p_smol::net::{Answer, Entry, LanState, NatKind, Surroundings};
+use wopr_p2p_smol::net::{Answer, Entry, LanState, NatKind, RelayTried, Surroundings};
 
 use super::status::{dht_cell, is_reachable, nat_name, nat_words};
 use crate::exit::Exit;
@@ -11,12 +11,15 @@ use crate::output::{BAD, Cell, DIM, Fields, GOOD, Json, Object, Table, View, WAR
 
 /// `netcheck`.
 pub(super) async fn netcheck(node: &Node) -> Netcheck {
-    Netcheck { around: node.look_around().await, daemon: node.is_daemon() }
+    let (around, relays) = smol::future::zip(node.look_around(), node.try_relays()).await;
+    Netcheck { around, relays, daemon: node.is_daemon() }
 }
 
 /// How the network looks from here.
 pub(super) struct Netcheck {
     around: Surroundings,
+    /// The relays of the configuration.
+    relays: Vec<RelayTried>,
     daemon: bool,
 }
 
@@ -84,7 +87,8 @@ impl Netcheck {
         let (punched, random) = match self.around.nat {
             NatKind::Unknown => (None, None),
             NatKind::Open | NatKind::Consistent => (Some(true), Some(true)),
-            NatKind::Random => (Some(true), Some(false)),
+            // One of the relays is proposed, whichever.
+            NatKind::Random => (Some(true), Some(self.relays.iter().any(is_there) && self.relays.iter().all(is_there))),
         };
         [
             ("lan", "nodes on our own networks", Some(self.daemon && self.around.lan == LanState::Active)),
@@ -112,6 +116,23 @@ impl Netcheck {
     }
 }
 
+impl Netcheck {
+    fn relays_cell(&self) -> Cell {
+        let (all, there) = (self.relays.len(), self.relays.iter().filter(|relay| is_there(relay)).count());
+        match (all, there) {
+            (0, _) => {
+                Cell::styled("none: two NATs with random ports need one to meet (\"relayThrough\" in config.json)", DIM)
+            }
+            _ if there == all => Cell::styled(format!("{all} configured, and there"), GOOD),
+            _ => Cell::styled(format!("{all} configured, of which {there} can be reached"), WARN),
+        }
+    }
+}
+
+const fn is_there(relay: &RelayTried) -> bool {
+    relay.took.is_some()
+}
+
 impl View for Netcheck {
     fn json(&self) -> Object {
         let around = &self.around;
@@ -128,6 +149,7 @@ impl View for Netcheck {
             .with("lan", self.lan_json())
             .with("daemon", self.daemon)
             .with("relays", texts(&around.relays))
+            .with("relayThrough", self.relays.iter().map(relay_json).collect::<Json>())
             .with("reachableFrom", can)
             .with("trouble", trouble.map(Trouble::name))
             .with("advice", trouble.map(Trouble::words))
@@ -148,12 +170,18 @@ impl View for Netcheck {
             .field("nat", nat_words(around))
             .field("local", hosts(&around.local).join(", "))
             .field("lan", self.lan_cell())
-            .field("relays", relays);
+            .field("relays", relays)
+            .field("relayThrough", self.relays_cell());
         let mut entries = Table::new(["BOOTSTRAP NODE", "ANSWER"], "No bootstrap nodes are known.");
         around
             .entries
             .iter()
             .for_each(|entry| entries.row([entry.address.to_string().into(), answer_cell(&entry.answer)]));
+        let mut relays = Table::new(["RELAY OF \"relayThrough\"", "ANSWER"], "");
+        for relay in &self.relays {
+            relays.row([relay_name(relay).into(), relay_cell(relay)]);
+        }
+        let relays = if self.relays.is_empty() { String::new() } else { format!("{}\n", relays.render()) };
         let mut who = Table::new(["WHO", "CAN CONNECT TO THIS NODE"], "");
         for (_, words, can) in self.reachable_from() {
             who.row([
@@ -165,7 +193,7 @@ impl View for Netcheck {
                 },
             ]);
         }
-        format!("{}\n{}\n{}", fields.render(0), entries.render(), who.render())
+        format!("{}\n{}\n{relays}{}", fields.render(0), entries.render(), who.render())
     }
 
     fn note(&self) -> String {
@@ -195,6 +223,23 @@ fn answer_cell(answer: &Answer) -> Cell {
         Answer::Silence => Cell::styled("silent", BAD),
         Answer::Refused => Cell::styled("nobody listens there", BAD),
         Answer::Unsent(reason) => Cell::styled(format!("could not be asked: {reason}"), BAD),
+    }
+}
+
+/// A relay's key, as it may stand in config.json.
+fn relay_name(relay: &RelayTried) -> String {
+    relay.key.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn relay_json(relay: &RelayTried) -> Object {
+    let named = Object::default().with("publicKey", relay_name(relay));
+    named.with("reached", is_there(relay)).with("connectMs", relay.took.map(millis))
+}
+
+fn relay_cell(relay: &RelayTried) -> Cell {
+    match relay.took {
+        Some(took) => Cell::styled(format!("connected after {:.1} ms", millis(took)), GOOD),
+        None => Cell::styled("cannot be reached", BAD),
     }
 }
 
@@ -244,7 +289,7 @@ mod tests {
         let relays = vec![SocketAddr::from(([192, 0, 2, 1], 1))];
         let can = |daemon, nat, relays: &[SocketAddr], lan| {
             let around = Surroundings { nat, relays: relays.to_vec(), lan, ..looked(&[Answer::Given(Duration::ZERO)]) };
-            Netcheck { around, daemon }.reachable_from().map(|(_, _, can)| can)
+            Netcheck { around, relays: Vec::new(), daemon }.reachable_from().map(|(_, _, can)| can)
         };
         let [yes, no] = [Some(true), Some(false)];
         assert_eq!(can(true, NatKind::Consistent, &relays, LanState::Active), [yes; 4]);
@@ -252,5 +297,24 @@ mod tests {
         assert_eq!(can(true, NatKind::Unknown, &relays, LanState::Active), [yes, yes, None, None]);
         assert_eq!(can(true, NatKind::Open, &[], LanState::Active), [yes, no, no, no]);
         assert_eq!(can(false, NatKind::Open, &relays, LanState::Active), [no; 4]);
+    }
+
+    #[test]
+    fn two_random_nats_can_meet_where_the_relays_are_there() {
+        let with = |took: &[Option<Duration>]| {
+            let relays = vec![SocketAddr::from(([192, 0, 2, 1], 1))];
+            let around = Surroundings { nat: NatKind::Random, relays, ..looked(&[Answer::Given(Duration::ZERO)]) };
+            let relays = took.iter().map(|took| RelayTried { key: [7; 32], took: *took }).collect();
+            let netcheck = Netcheck { around, relays, daemon: true };
+            (netcheck.reachable_from()[3].2, netcheck.text())
+        };
+        let there = Some(Duration::from_millis(12));
+        assert_eq!(with(&[]).0, Some(false));
+        assert!(with(&[]).1.contains("relayThrough:  none"));
+        assert_eq!(with(&[there]).0, Some(true));
+        assert!(with(&[there]).1.contains("1 configured, and there"));
+        // Either may be proposed.
+        assert_eq!(with(&[there, None]).0, Some(false));
+        assert!(with(&[there, None]).1.contains("of which 1 can be reached"));
     }
 }

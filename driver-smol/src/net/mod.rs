@@ -64,6 +64,11 @@ pub trait Network: Send + Sync {
         Box::pin(std::future::ready(Surroundings::default()))
     }
 
+    /// Goes to each of the relays where we propose to meet others, now. Takes some seconds where one is not there.
+    fn try_relays(&self) -> Task<Vec<RelayTried>> {
+        Box::pin(std::future::ready(Vec::new()))
+    }
+
     /// Takes back all announcements and closes the sockets. Streams that are still open break.
     fn close(&self) -> Task<()>;
 }
@@ -114,6 +119,15 @@ pub enum Answer {
     Refused,
     /// Our own system did not send it, for this reason.
     Unsent(String),
+}
+
+/// A relay where we propose to meet others, and whether it is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelayTried {
+    /// Its public key.
+    pub key: RemoteKey,
+    /// How long it took until a stream to it stood; `None` if none opened.
+    pub took: Option<Duration>,
 }
 
 /// Whether listeners on our own networks are looked for, and can find us.

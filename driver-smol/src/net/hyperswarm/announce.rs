@@ -80,6 +80,11 @@ impl Listener {
         self.relays.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|relay| relay.node == node)
     }
 
+    /// Whether this node still relays to us, and still sees us at the same address.
+    fn relays_as(&self, relay: Relay) -> bool {
+        self.relays.lock().unwrap_or_else(PoisonError::into_inner).contains(&relay)
+    }
+
     /// The nodes that relay to us.
     pub(super) fn relay_nodes(&self) -> Vec<SocketAddrV4> {
         self.relays.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|relay| relay.node).collect()
@@ -221,12 +226,6 @@ async fn watch_relays(dht: &Arc<Dht>, listener: &Listener) {
                 return;
             }
         }
-    }
-}
-
-impl Listener {
-    fn relays_as(&self, relay: Relay) -> bool {
-        self.relays.lock().unwrap_or_else(PoisonError::into_inner).contains(&relay)
     }
 }
 

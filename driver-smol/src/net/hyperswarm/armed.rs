@@ -7,12 +7,9 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::relay::Passage;
-use super::rpc::{Packet, Route, RpcSocket};
+use super::rpc::{Packet, Route, RpcSocket, STREAM_PACKETS};
 use super::udx::{greeting, is_opening};
 use crate::net::Path;
-
-/// Packets of a stream that may wait to be looked at.
-const PACKETS: usize = 1024;
 
 /// Where a stream lives: its socket, the other side's address and number, and the packets that come for it.
 pub(super) struct Wire {
@@ -31,7 +28,7 @@ pub(super) struct Wire {
 impl Wire {
     /// The stream with the number `id` on this socket, to this address, where it has the number `stream`.
     pub(super) fn new(id: u32, socket: Arc<RpcSocket>, remote: SocketAddrV4, stream: u32, path: Path) -> Self {
-        let (sender, packets) = mpsc::channel(PACKETS);
+        let (sender, packets) = mpsc::channel(STREAM_PACKETS);
         let route = socket.route(id, sender, 0);
         Self { socket, remote, stream, path, packets, first: None, _source: Box::new(route) }
     }
@@ -64,7 +61,7 @@ pub(super) enum First {
 impl Armed {
     /// A stream with this number, and that number at the other side, not waiting anywhere yet.
     pub(super) fn new(id: u32, remote_id: u32) -> Self {
-        let (sender, packets) = mpsc::channel(PACKETS);
+        let (sender, packets) = mpsc::channel(STREAM_PACKETS);
         Self { id, remote_id, sockets: Vec::new(), sender, packets, passage: None }
     }
 

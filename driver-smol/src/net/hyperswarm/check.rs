@@ -6,18 +6,22 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use peeroxide_dht::hyperdht::KeyPair;
 use peeroxide_dht::hyperdht_messages::FIREWALL_CONSISTENT;
 use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
+use super::connect::reach_relay;
 use super::nat::{Nat, sample, settled};
 use super::rpc::{Call, Patience, RpcSocket, address, encode, response_tid};
 use super::{NAT_NODES, Shared};
-use crate::net::{Answer, Entry, NatKind, Surroundings};
+use crate::net::{Answer, Entry, NatKind, RelayTried, RemoteKey, Surroundings};
 
 /// How long to wait for an entry node after each time that it is asked.
 const WAITS: [Duration; 3] = [Duration::from_millis(300), Duration::from_millis(600), Duration::from_millis(1100)];
+/// How long to wait for a relay. It has to be found in the DHT, and maybe punched.
+const RELAY_WAIT: Duration = Duration::from_secs(8);
 
 /// Looks, through sockets of its own. Little is known where no node answers.
 pub(super) async fn look(shared: Arc<Shared>) -> Surroundings {
@@ -70,16 +74,36 @@ async fn seen_as(shared: &Shared) -> Seen {
     Seen { answered: true, port: socket.port(), nat: settled(&mut sample(&socket, nodes)).await, round_trip }
 }
 
+/// Goes to every relay that is configured, in their order.
+pub(super) async fn try_relays(shared: Arc<Shared>) -> Vec<RelayTried> {
+    all(shared.relays.iter().map(|relay| try_relay(shared.clone(), *relay))).await
+}
+
+async fn try_relay(shared: Arc<Shared>, key: RemoteKey) -> RelayTried {
+    let began = Instant::now();
+    let reached = timeout(RELAY_WAIT, reach_relay(shared, KeyPair::generate(), key)).await;
+    RelayTried { key, took: matches!(reached, Ok(Ok(_))).then(|| began.elapsed()) }
+}
+
 /// Asks every node that the DHT is entered by, in their order.
 async fn try_entries(shared: &Shared) -> Vec<Entry> {
-    let mut questions = JoinSet::new();
-    for (number, node) in shared.dht.entries().iter().copied().enumerate() {
-        let host = shared.host;
-        questions.spawn(async move { (number, Entry { address: node.into(), answer: ask(host, node).await }) });
+    let host = shared.host;
+    let question = |node: &SocketAddrV4| {
+        let node = *node;
+        async move { Entry { address: node.into(), answer: ask(host, node).await } }
+    };
+    all(shared.dht.entries().iter().map(question)).await
+}
+
+/// Does all of this at the same time; gives what comes of it in the same order.
+async fn all<T: Send + 'static>(work: impl Iterator<Item = impl Future<Output = T> + Send + 'static>) -> Vec<T> {
+    let mut under_way = JoinSet::new();
+    for (number, one) in work.enumerate() {
+        under_way.spawn(async move { (number, one.await) });
     }
-    let mut entries = questions.join_all().await;
-    entries.sort_by_key(|(number, _)| *number);
-    entries.into_iter().map(|(_, entry)| entry).collect()
+    let mut done = under_way.join_all().await;
+    done.sort_by_key(|(number, _)| *number);
+    done.into_iter().map(|(_, one)| one).collect()
 }
 
 async fn ask(host: Ipv4Addr, node: SocketAddrV4) -> Answer {

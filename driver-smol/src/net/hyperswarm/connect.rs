@@ -11,9 +11,8 @@ use peeroxide_dht::crypto::hash;
 use peeroxide_dht::holepuncher::match_address;
 use peeroxide_dht::hyperdht::KeyPair;
 use peeroxide_dht::hyperdht_messages::{
-    ERROR_NONE, FIND_PEER, FIREWALL_OPEN, FIREWALL_UNKNOWN, HandshakeMessage, MODE_FROM_CLIENT, MODE_REPLY,
-    NoisePayload, PEER_HANDSHAKE, RelayThroughInfo, SecretStreamInfo, UdxInfo, decode_handshake_from_bytes,
-    encode_handshake_to_bytes,
+    ERROR_NONE, FIND_PEER, FIREWALL_OPEN, HandshakeMessage, MODE_FROM_CLIENT, MODE_REPLY, NoisePayload, PEER_HANDSHAKE,
+    RelayThroughInfo, decode_handshake_from_bytes, encode_handshake_to_bytes,
 };
 use peeroxide_dht::messages::Ipv4Peer;
 use peeroxide_dht::noise::{Keypair, generate_keypair};
@@ -219,18 +218,8 @@ impl Attempt {
         let keys = Keypair { public_key: self.keys.public_key, secret_key: self.keys.secret_key };
         let mut exchange = NoiseWrap::new_initiator(keys, self.remote);
         exchange.set_ephemeral(self.ephemeral.clone());
-        let ours = NoisePayload {
-            version: 1,
-            error: ERROR_NONE,
-            firewall: FIREWALL_UNKNOWN,
-            holepunch: None,
-            addresses4: self.shared.local_addresses(self.socket.port()),
-            addresses6: Vec::new(),
-            udx: Some(UdxInfo { version: 1, reusable_socket: false, id: u64::from(self.stream), seq: 0 }),
-            secret_stream: Some(SecretStreamInfo { version: 1 }),
-            relay_through: self.proposal.clone(),
-            relay_addresses: None,
-        };
+        let ours = self.shared.payload(self.socket.port(), self.stream);
+        let ours = NoisePayload { relay_through: self.proposal.clone(), ..ours };
         let message = exchange.send(&ours).ok()?;
         Some((exchange, message))
     }

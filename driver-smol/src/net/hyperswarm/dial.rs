@@ -22,8 +22,7 @@ use tokio::time::sleep;
 use super::Shared;
 use super::connect::{Through, connect};
 use super::dht::Reply;
-use super::rpc::Call;
-use super::rpc::address;
+use super::rpc::{Call, address};
 use crate::net::{DialEnd, DialEvent, RemoteKey, Topic};
 
 /// The pause between two rounds.

@@ -4,15 +4,15 @@
 use std::sync::LazyLock;
 
 use peeroxide_dht::hyperdht_messages::{
-    NoisePayload, decode_handshake_from_bytes, decode_holepunch_msg_from_bytes, decode_holepunch_payload_from_bytes,
+    decode_handshake_from_bytes, decode_holepunch_msg_from_bytes, decode_holepunch_payload_from_bytes,
     decode_noise_payload_from_bytes,
 };
 use peeroxide_dht::messages::{Ipv4Peer, Request, Response};
-use peeroxide_dht::noise::generate_keypair;
-use peeroxide_dht::noise_wrap::{NoiseWrap, NoiseWrapResult};
+use peeroxide_dht::noise_wrap::NoiseWrapResult;
 
 use super::dial::{MAX_LISTENERS, listeners};
 use super::rpc::{address, fuzzing as rpc};
+use super::secret::both_sides::keys;
 use super::secret::{Corrupt, Opener, Sealer};
 use super::server::question;
 
@@ -78,28 +78,7 @@ fn sendable<'a>(peers: impl IntoIterator<Item = &'a Ipv4Peer>) {
 }
 
 /// The keys of both sides of one handshake.
-static KEYS: LazyLock<(NoiseWrapResult, NoiseWrapResult)> = LazyLock::new(|| {
-    let server = generate_keypair();
-    let mut ours = NoiseWrap::new_initiator(generate_keypair(), server.public_key);
-    let mut theirs = NoiseWrap::new_responder(server);
-    let payload = NoisePayload {
-        version: 1,
-        error: 0,
-        firewall: 0,
-        holepunch: None,
-        addresses4: Vec::new(),
-        addresses6: Vec::new(),
-        udx: None,
-        secret_stream: None,
-        relay_through: None,
-        relay_addresses: None,
-    };
-    let request = ours.send(&payload).expect("a request");
-    theirs.recv(&request).expect("a good request");
-    let reply = theirs.send(&payload).expect("a reply");
-    ours.recv(&reply).expect("a good reply");
-    (ours.finalize().expect("keys"), theirs.finalize().expect("keys"))
-});
+static KEYS: LazyLock<(NoiseWrapResult, NoiseWrapResult)> = LazyLock::new(keys);
 
 /// An encrypted stream whose bytes are cut and changed on the way. What comes out is what went in, in order, up to the
 /// first change.

@@ -3,6 +3,15 @@
 //! The DHT's messages, the Noise handshake and the secretstream cipher are those of the crate `peeroxide-dht`; how
 //! connections are made and the UDX transport are ours, after the reference. The crate needs tokio: all of it runs on
 //! the runtime that `async-compat` keeps, and only channels lead out of this folder.
+//!
+//! * A dial: `dial` searches for the listeners of a topic, and `connect` opens a stream to one of them. `rounds` is what
+//!   it says through relays before it punches.
+//! * Being dialled: `announce` makes us found, `server` answers handshakes, and a `session` leads each to a stream.
+//! * Both: `nat` tells what is before a socket, `punch` sends the probes, `relay` is the last resort, and `way` names the
+//!   path that came of it.
+//! * A stream: `armed` waits for its first packet; `carry` moves its messages, through `secret` (cipher) and `udx`
+//!   (transport).
+//! * Below all of it: `rpc` is the socket, and `dht` asks the nodes of the DHT. `check` is the look around for netcheck.
 
 mod announce;
 mod armed;
@@ -32,6 +41,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_compat::CompatExt as _;
 use peeroxide_dht::holepuncher::Holepuncher;
 use peeroxide_dht::hyperdht::DEFAULT_BOOTSTRAP;
+use peeroxide_dht::hyperdht_messages::{ERROR_NONE, FIREWALL_UNKNOWN, NoisePayload, SecretStreamInfo, UdxInfo};
 use peeroxide_dht::messages::Ipv4Peer;
 use smol::channel::{Receiver, Sender, bounded};
 use tokio::runtime::Handle;
@@ -43,7 +53,7 @@ use self::dht::Dht;
 use self::punch::Turns;
 use self::rpc::{RpcSocket, peer};
 use super::lan::Lan;
-use super::{Dial, Incoming, NetError, Network, RemoteKey, Surroundings, Task, Topic};
+use super::{Dial, Incoming, NetError, Network, RelayTried, RemoteKey, Surroundings, Task, Topic};
 
 /// Nodes that may be asked about our NAT.
 const NAT_NODES: usize = 12;
@@ -112,6 +122,22 @@ impl Shared {
     fn is_own(&self, key: &RemoteKey) -> bool {
         let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
         listeners.values().any(|listener| listener.keys.public_key == *key)
+    }
+
+    /// What our part of any handshake says: where we are on our own network, and the number of our stream.
+    fn payload(&self, port: u16, stream: u32) -> NoisePayload {
+        NoisePayload {
+            version: 1,
+            error: ERROR_NONE,
+            firewall: FIREWALL_UNKNOWN,
+            holepunch: None,
+            addresses4: self.local_addresses(port),
+            addresses6: Vec::new(),
+            udx: Some(UdxInfo { version: 1, reusable_socket: false, id: u64::from(stream), seq: 0 }),
+            secret_stream: Some(SecretStreamInfo { version: 1 }),
+            relay_through: None,
+            relay_addresses: None,
+        }
     }
 
     /// Where we are on our own network, with this port.
@@ -212,6 +238,11 @@ impl Network for Hyperswarm {
         let shared = self.shared.clone();
         let looking = self.runtime.spawn(check::look(shared));
         Box::pin(async move { looking.await.unwrap_or_default() })
+    }
+
+    fn try_relays(&self) -> Task<Vec<RelayTried>> {
+        let trying = self.runtime.spawn(check::try_relays(self.shared.clone()));
+        Box::pin(async move { trying.await.unwrap_or_default() })
     }
 
     fn close(&self) -> Task<()> {

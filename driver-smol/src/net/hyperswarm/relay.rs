@@ -2,8 +2,9 @@
 //!
 //! Both sides connect to the relay and name the same token, which one of them made up and told the other in their
 //! handshake. Whoever has relays configured proposes one in each handshake, because what kind of NAT the other side has
-//! is not known then; ours go there only when there is no other way, or none opens soon. The relay then passes on the packets of one stream. It sees them as any router does: what is in them is
-//! encrypted between the two sides, and a packet that it changes ends the stream.
+//! is not known then; ours go there only when there is no other way, or none opens soon. The relay then passes on the
+//! packets of one stream. It sees them as any router does: what is in them is encrypted between the two sides, and a
+//! packet that it changes ends the stream.
 
 use std::net::SocketAddrV4;
 use std::pin::Pin;
@@ -19,7 +20,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::connect::{ConnectError, reach_relay};
-use super::rpc::{Packet, Route, RpcSocket};
+use super::rpc::{Packet, Route, RpcSocket, STREAM_PACKETS};
 use super::{AbortOnDrop, Shared};
 use crate::net::{RemoteKey, StreamReader, StreamWriter};
 
@@ -30,8 +31,6 @@ pub(super) const RELAY_AFTER: Duration = Duration::from_secs(2);
 pub(super) const PAIRING: Duration = Duration::from_secs(15);
 /// Our only channel on the connection to the relay.
 const CHANNEL: u64 = 1;
-/// Packets of the stream that may wait to be looked at.
-const PACKETS: usize = 1024;
 
 /// One of our relays, and a token for one meeting there.
 pub(super) fn invent(relays: &[RemoteKey]) -> Option<RelayThroughInfo> {
@@ -73,7 +72,7 @@ impl Meeting {
         let keys = KeyPair::generate();
         let id = keys.public_key;
         let (connection, socket, relay) = reach_relay(shared.clone(), keys, self.relay).await?;
-        let (sender, packets) = mpsc::channel(PACKETS);
+        let (sender, packets) = mpsc::channel(STREAM_PACKETS);
         let route = socket.route(stream, sender, 0);
         let (mut reader, writer) = connection.split();
         let refused = |_| ConnectError::Refused;

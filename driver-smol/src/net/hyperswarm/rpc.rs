@@ -24,6 +24,8 @@ use crate::net::NetError;
 
 /// Arrivals that may wait to be looked at.
 const ARRIVALS: usize = 256;
+/// Packets of a stream that may wait to be looked at.
+pub(super) const STREAM_PACKETS: usize = 1024;
 /// The largest packet that is of any use: paths carry 1500 bytes at most.
 const LARGEST_PACKET: usize = 2048;
 /// The pause after the system could not receive.

@@ -115,5 +115,7 @@ fn stream_id(keys: &NoiseWrapResult, of_initiator: bool) -> [u8; 32] {
     mac.chain(role).finalize_fixed().into()
 }
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) mod both_sides;
 #[cfg(test)]
 mod tests;

@@ -15,10 +15,9 @@ use std::time::Duration;
 
 use peeroxide_dht::crypto::hash;
 use peeroxide_dht::hyperdht_messages::{
-    ERROR_NONE, FIREWALL_OPEN, FIREWALL_UNKNOWN, HandshakeMessage, HolepunchInfo, HolepunchMessage, MODE_FROM_CLIENT,
-    MODE_FROM_RELAY, MODE_FROM_SECOND_RELAY, MODE_FROM_SERVER, MODE_REPLY, NoisePayload, PEER_HANDSHAKE,
-    PEER_HOLEPUNCH, RelayThroughInfo, SecretStreamInfo, UdxInfo, decode_handshake_from_bytes,
-    decode_holepunch_msg_from_bytes, encode_handshake_to_bytes,
+    ERROR_NONE, FIREWALL_OPEN, HandshakeMessage, HolepunchInfo, HolepunchMessage, MODE_FROM_CLIENT, MODE_FROM_RELAY,
+    MODE_FROM_SECOND_RELAY, MODE_FROM_SERVER, MODE_REPLY, NoisePayload, PEER_HANDSHAKE, PEER_HOLEPUNCH,
+    RelayThroughInfo, decode_handshake_from_bytes, decode_holepunch_msg_from_bytes, encode_handshake_to_bytes,
 };
 use peeroxide_dht::messages::{Command, Ipv4Peer, Request};
 use peeroxide_dht::noise::Keypair;
@@ -251,16 +250,10 @@ impl Server {
         let relays = listener.relays();
         let relay_addresses: Vec<_> = relays.iter().map(|relay| relay.relay_address.clone()).collect();
         NoisePayload {
-            version: 1,
-            error: ERROR_NONE,
-            firewall: FIREWALL_UNKNOWN,
             holepunch: Some(HolepunchInfo { id: session, relays }),
-            addresses4: self.shared.local_addresses(self.shared.dht.socket.port()),
-            addresses6: Vec::new(),
-            udx: Some(UdxInfo { version: 1, reusable_socket: false, id: u64::from(stream), seq: 0 }),
-            secret_stream: Some(SecretStreamInfo { version: 1 }),
             relay_through,
             relay_addresses: (!relay_addresses.is_empty()).then_some(relay_addresses),
+            ..self.shared.payload(self.shared.dht.socket.port(), stream)
         }
     }
 }

@@ -1,32 +1,5 @@
-use peeroxide_dht::hyperdht_messages::NoisePayload;
-use peeroxide_dht::noise::generate_keypair;
-use peeroxide_dht::noise_wrap::NoiseWrap;
-
+use super::both_sides::keys;
 use super::*;
-
-/// The keys of both sides after a handshake, the initiator's first.
-fn keys() -> (NoiseWrapResult, NoiseWrapResult) {
-    let server = generate_keypair();
-    let mut ours = NoiseWrap::new_initiator(generate_keypair(), server.public_key);
-    let mut theirs = NoiseWrap::new_responder(server);
-    let payload = NoisePayload {
-        version: 1,
-        error: 0,
-        firewall: 0,
-        holepunch: None,
-        addresses4: Vec::new(),
-        addresses6: Vec::new(),
-        udx: None,
-        secret_stream: None,
-        relay_through: None,
-        relay_addresses: None,
-    };
-    let request = ours.send(&payload).unwrap();
-    theirs.recv(&request).unwrap();
-    let reply = theirs.send(&payload).unwrap();
-    ours.recv(&reply).unwrap();
-    (ours.finalize().unwrap(), theirs.finalize().unwrap())
-}
 
 #[test]
 fn messages_come_out_as_they_went_in_however_they_are_cut() {

@@ -1,5 +1,6 @@
 use std::net::SocketAddr;
 
+use peeroxide_dht::hyperdht_messages::{FIREWALL_UNKNOWN, SecretStreamInfo, UdxInfo};
 use peeroxide_dht::noise::generate_keypair;
 
 use super::*;
