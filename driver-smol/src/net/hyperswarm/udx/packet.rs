@@ -44,14 +44,18 @@ impl Header {
         packet
     }
 
-    /// The header, what stands between it and the payload, and the payload.
+    /// The header, what stands between it and the payload, and the payload. The reference leaves the offset of the payload
+    /// at zero where there is none, and selective acknowledgements follow.
     pub(super) fn decode(packet: &[u8]) -> Option<(Self, &[u8], &[u8])> {
         let (header, rest) = packet.split_first_chunk::<HEADER>()?;
         let [a, b, flags, offset, numbers @ ..] = header;
         let number = |i: usize| numbers[4 * i..].first_chunk().map(|bytes| u32::from_le_bytes(*bytes));
         let header =
             Self { flags: *flags, remote_id: number(0)?, window: number(1)?, seq: number(2)?, ack: number(3)? };
-        let (between, payload) = rest.split_at_checked(usize::from(*offset))?;
+        let (between, payload) = match usize::from(*offset) {
+            0 if flags & SACK != 0 => (rest, &[][..]),
+            offset => rest.split_at_checked(offset)?,
+        };
         ([*a, *b] == MAGIC).then_some((header, between, payload))
     }
 }

@@ -218,6 +218,23 @@ fn absurd_packets_change_nothing() {
     assert!(began.elapsed() < Duration::from_secs(2), "a range costs no more than what is under way");
 }
 
+/// A packet as the reference sends it: with no payload, and so with no offset to it.
+#[test]
+fn selective_acknowledgements_of_the_reference_are_understood() {
+    let now = Instant::now();
+    let mut udx = Udx::new(9, now);
+    udx.write(&pattern(10_000), now);
+    let sent = std::iter::from_fn(|| udx.poll_transmit(now)).count();
+    assert_eq!(sent, 9);
+    let header = Header { flags: SACK, remote_id: 9, window: RECEIVE_WINDOW as u32, seq: 0, ack: 0 };
+    let mut packet = header.encode(&[(1, 9)], &[]);
+    packet[3] = 0;
+    assert_eq!(udx.handle(&packet, now + Duration::from_millis(20)), Ok(vec![]));
+    let again = udx.poll_transmit(now + Duration::from_millis(20)).expect("the one that is missing");
+    assert_eq!(Header::decode(&again).map(|(header, ..)| header.seq), Some(0));
+    assert!(udx.poll_transmit(now + Duration::from_millis(20)).is_none(), "and no other");
+}
+
 #[test]
 fn destroying_is_heard() {
     let now = Instant::now();
