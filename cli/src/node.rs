@@ -10,9 +10,9 @@ use wopr_p2p_core::node::Snapshot;
 use wopr_p2p_core::peer::PeerRef;
 use wopr_p2p_core::rate::{Ban, Standing as Used};
 use wopr_p2p_core::time::WallTime;
-use wopr_p2p_core::{Command, CommandError, Reply};
+use wopr_p2p_core::{Command, CommandError, Document, Reply};
 use wopr_p2p_smol::clock::Clock;
-use wopr_p2p_smol::driver::{Driver, Options, Pong, Report};
+use wopr_p2p_smol::driver::{Driver, DriverError, Options, Pong, Report};
 use wopr_p2p_smol::event_log::Happened;
 use wopr_p2p_smol::handler::Handlers;
 use wopr_p2p_smol::home::{Home, HomeError};
@@ -98,7 +98,7 @@ impl Node {
         };
         let driver = Driver::start(Arc::new(lock), options).map_err(|error| {
             let next =
-                "wopr never overwrites a file that it cannot read: put a good copy in its place, or move it away";
+                if let DriverError::Damaged { document, .. } = &error { mending(*document) } else { String::new() };
             Failure::invalid(format!("the node of {} cannot start: {error}", home.folder().display()), next)
         })?;
         Ok(Self { driver, reach, metrics })
@@ -234,6 +234,35 @@ fn log(report: Report) {
 /// What went wrong, for whoever gave the command.
 fn print(report: Report) {
     anstream::eprintln!("{WARN}warning:{WARN:#} {report}");
+}
+
+/// What to do about a damaged document, and what going on without it would cost.
+fn mending(document: Document) -> String {
+    let (name, lost) = (
+        document.file_name(),
+        match document {
+            Document::Identity => {
+                "the node then has new keys, and nobody knows it: every peer has to be invited again, and to invite it"
+            }
+            Document::Access => {
+                "every grant and open invite is gone then: nobody may use a session until you grant it again"
+            }
+            Document::Peers => {
+                "the names of the peers, their former keys, what they opened to you and whom you revoked are gone then; \
+             grants stay as they are"
+            }
+            Document::Limits => "bans and counters begin anew then",
+            Document::Replay => {
+                "messages of the last minutes could be replayed then: wait ten minutes before you start it"
+            }
+            Document::Discovery => "the profile, the topics and the requests that wait are gone then",
+            Document::Outbox => "the messages that wait for their peers are gone then",
+        },
+    );
+    format!(
+        "wopr never overwrites a file that it cannot read. Put a good copy of {name} in its place, of a backup say. Only \
+         without one: move it away ({lost})"
+    )
 }
 
 fn stopped() -> Failure {

@@ -129,27 +129,53 @@ fn a_read_only_home_is_named_and_left_alone() {
     assert_eq!(run(command, "", LIMIT).ok().stdout, "false\n");
 }
 
-/// Each of the documents, damaged: named, and as it was afterwards; with a good copy all is as before.
+/// Each of the documents, damaged: named, as it was afterwards, and kept aside once; with a good copy all is as before.
 #[test]
-fn a_damaged_document_is_named_and_never_overwritten() {
+fn a_damaged_document_is_named_kept_aside_and_never_overwritten() {
     let alice = home("alice");
     alice.p2p(&["grant", KEY, "main"]).ok();
     alice.p2p(&["name", KEY, "bob"]).ok();
     let before = alice.p2p(&["peers", "--json"]).ok().stdout;
-    for name in ["peers.json", "access.json", "identity.json"] {
+    for (name, lost) in [("peers.json", "revoked"), ("access.json", "grant"), ("identity.json", "new keys")] {
         let path = alice.folder().join("p2p").join(name);
         let good = fs::read(&path).unwrap();
         let half = &good[..good.len() / 2];
-        for damaged in [half, b"", b"{}", b"\xff\xfe", b"[1,2,3]"] {
+        let damages = [half, b"", b"{}", b"\xff\xfe", b"[1,2,3]"];
+        for damaged in damages {
             fs::write(&path, damaged).unwrap();
             for args in [&["peers"][..], &["grant", KEY, "docs"], &["rotate", "--reason", "upgrade"]] {
-                alice.p2p(args).refused(INVALID, &[name, "never overwrites", "copy"]);
+                let words = [name, &format!("kept as {}.damaged-", path.display()), "never overwrites", "backup", lost];
+                alice.p2p(args).refused(INVALID, &words);
             }
             assert_eq!(fs::read(&path).unwrap(), damaged, "{name} is as it was");
         }
+        let copies = asides(&path);
+        assert_eq!(copies.len(), damages.len(), "one copy of each damage of {name}: {copies:?}");
+        assert!(damages.iter().all(|damaged| copies.iter().any(|copy| fs::read(copy).unwrap() == *damaged)));
         fs::write(&path, good).unwrap();
         assert_eq!(alice.p2p(&["peers", "--json"]).ok().stdout, before);
     }
+}
+
+#[test]
+fn a_damaged_document_is_refused_as_well_where_no_copy_can_be_kept() {
+    let Some(mounts) = Mounts::own() else { return };
+    let alice = Home::new("alice", &mounts.place(), &[]);
+    mounts.sh("mount -t tmpfs -o size=256k,mode=700 none \"$1\"", alice.folder());
+    alice.p2p(&["grant", KEY, "main"]).ok();
+    let path = alice.folder().join("p2p/access.json");
+    mounts.sh("head -c 5000 /dev/zero > \"$1\"; dd if=/dev/zero of=\"$1\".filler bs=1k 2>&1 || true", &path);
+    alice.p2p(&["peers"]).refused(INVALID, &["access.json is damaged", "No copy", "space", "never overwrites"]);
+    let seen = mounts.seen(&path);
+    assert_eq!(fs::read(&seen).unwrap(), [0; 5000], "it is as it was");
+    assert!(asides(&seen).is_empty(), "not a part of a copy: {:?}", asides(&seen));
+}
+
+/// The copies beside a document.
+fn asides(path: &Path) -> Vec<PathBuf> {
+    let beginning = format!("{}.damaged-", path.file_name().unwrap().to_str().unwrap());
+    let beside = files(path.parent().unwrap()).into_iter();
+    beside.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(&beginning)).collect()
 }
 
 #[test]

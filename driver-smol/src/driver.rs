@@ -10,12 +10,15 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use smol::Task;
 use smol::channel::{Receiver, Sender, bounded};
 use wopr_p2p_core::access::SessionName;
+use wopr_p2p_core::config::ConfigError;
+use wopr_p2p_core::error::StateError;
 use wopr_p2p_core::keys::PublicKey;
 use wopr_p2p_core::node::{Load, Snapshot};
 use wopr_p2p_core::peer::PeerRef;
@@ -89,8 +92,17 @@ impl fmt::Display for Report {
 pub enum DriverError {
     /// A file of the home cannot be read.
     File(FileError),
-    /// A document cannot be used, or the config.
-    Start(StartError),
+    /// A document cannot be understood. It was left as it is, and a copy of it kept, if that could be done.
+    Damaged {
+        /// Which one.
+        document: Document,
+        /// Why.
+        error: StateError,
+        /// Where the copy is, or why there is none.
+        copy: Result<PathBuf, FileError>,
+    },
+    /// A value of the config cannot be used.
+    Config(ConfigError),
     /// The operating system gives no randomness or no threads.
     System(io::Error),
 }
@@ -99,7 +111,14 @@ impl fmt::Display for DriverError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(error) => error.fmt(f),
-            Self::Start(error) => error.fmt(f),
+            Self::Damaged { document, error, copy } => {
+                write!(f, "{} is damaged: {error}. ", document.file_name())?;
+                match copy {
+                    Ok(path) => write!(f, "A copy of it as it is now is kept as {}", path.display()),
+                    Err(error) => write!(f, "No copy of it was kept: {error}"),
+                }
+            }
+            Self::Config(error) => error.fmt(f),
             Self::System(error) => write!(f, "cannot start a node: {error}"),
         }
     }
@@ -150,7 +169,8 @@ impl Driver {
     /// Starts the node of a home.
     ///
     /// # Errors
-    /// A document that cannot be read or used: nothing has been changed then, but for a new home's empty folders.
+    /// A document that cannot be read or used: nothing has been changed then, but for a new home's empty folders, and the
+    /// copy of a damaged document.
     pub fn start(home: Arc<HomeLock>, options: Options) -> Result<Self, DriverError> {
         let store = Store::open(Arc::clone(&home)).map_err(DriverError::File)?;
         let load = |document| store.load(document).map_err(DriverError::File);
@@ -167,7 +187,12 @@ impl Driver {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| DriverError::System(io::Error::other(error)))?;
         let clock = Clock::start();
-        let node = Node::new(options.config.clone(), stored, seed, clock.now()).map_err(DriverError::Start)?;
+        let node = Node::new(options.config.clone(), stored, seed, clock.now()).map_err(|error| match error {
+            StartError::Damaged(document, error) => {
+                DriverError::Damaged { document, error, copy: store.keep_copy(document) }
+            }
+            StartError::Config(error) => DriverError::Config(error),
+        })?;
         let public_key = node.public_key();
         let log = EventReader::new(home.home());
         let events = EventLog::start(Arc::clone(&home)).map_err(DriverError::File)?;

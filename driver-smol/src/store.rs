@@ -4,16 +4,19 @@
 //! grow by lines and are replaced when the node thins them out.
 
 use std::fs;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use wopr_p2p_core::time::WallTime;
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::file::{self, FileError};
 use crate::home::HomeLock;
-use crate::utc;
 use wopr_p2p_core::{Document, DocumentWrite};
+
+/// Copies that are kept of one damaged document.
+pub const MAX_COPIES: usize = 8;
 
 /// The documents of a locked home. Its calls block until the disk has done its work: see [`Disk`](crate::disk::Disk).
 #[derive(Debug)]
@@ -63,25 +66,36 @@ impl Store {
         }
     }
 
-    /// Renames a document that cannot be understood to `NAME.damaged-20240115T120000Z`, so that nothing overwrites it,
-    /// and returns the new path.
+    /// Keeps a copy of a document that cannot be understood beside it, so that mending it, or putting another in its
+    /// place, loses nothing: `NAME.damaged-` and the beginning of its SHA-256. A content is kept once, and of a document
+    /// at most [`MAX_COPIES`]: looking at the damage again and again fills no disk. The document itself stays as it is.
     ///
     /// # Errors
-    /// The file cannot be renamed, or there is none.
-    pub fn set_aside(&mut self, document: Document, now: WallTime) -> Result<PathBuf, FileError> {
+    /// The document is gone or cannot be read, the copy cannot be written, or there are enough of them.
+    pub fn keep_copy(&self, document: Document) -> Result<PathBuf, FileError> {
         let path = self.path(document);
-        let name = format!("{}.damaged-{}", document.file_name(), utc::compact(now));
-        let mut aside = path.with_file_name(&name);
-        let mut count = 1;
-        // The lock makes us the only ones who make such names.
-        while aside.symlink_metadata().is_ok() {
-            count += 1;
-            aside = path.with_file_name(format!("{name}-{count}"));
+        let gone = || FileError::new("keep a copy of", &path)(io::ErrorKind::NotFound.into());
+        let bytes = self.load(document)?.ok_or_else(gone)?;
+        let digest = Sha256::digest(bytes.as_slice());
+        let beginning = format!("{}.damaged-", document.file_name());
+        let name = digest.iter().take(8).fold(beginning.clone(), |name, byte| format!("{name}{byte:02x}"));
+        let copy = path.with_file_name(name);
+        if !copy.exists() {
+            if copies(&path, &beginning).map_err(FileError::new("keep a copy of", &path))? >= MAX_COPIES {
+                let why = io::Error::other(format!("there are {MAX_COPIES} files {beginning}… already"));
+                return Err(FileError::new("keep a copy of", &path)(why));
+            }
+            file::replace(&copy, &bytes)?;
         }
-        fs::rename(&path, &aside).map_err(FileError::new("set aside", &path))?;
-        file::sync_folder_of(&aside)?;
-        Ok(aside)
+        Ok(copy)
     }
+}
+
+/// The files beside a document whose names begin like this.
+fn copies(path: &Path, beginning: &str) -> io::Result<usize> {
+    let folder = path.parent().unwrap_or(path);
+    let names = fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()?;
+    Ok(names.iter().filter(|name| name.to_str().is_some_and(|name| name.starts_with(beginning))).count())
 }
 
 /// A line of a document that lacks its end cannot be told from a torn one.

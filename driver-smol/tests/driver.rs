@@ -317,7 +317,7 @@ fn closing_gives_up_questions_and_the_asker_sees_it_at_once() {
 }
 
 #[test]
-fn a_damaged_document_is_named_and_left_as_it_is() {
+fn a_damaged_document_is_named_and_left_as_it_is_with_a_copy_beside_it() {
     block_on(async {
         let folder = tempdir().unwrap();
         Setup::default().start(folder.path()).await.close().await;
@@ -325,8 +325,11 @@ fn a_damaged_document_is_named_and_left_as_it_is() {
         let before = fs::read(home.p2p().join("identity.json")).unwrap();
         fs::write(home.p2p().join("peers.json"), "{\"peers\":[{\"key\":").unwrap();
         match Driver::start(Arc::new(home.lock().unwrap()), offline(&home, true)) {
-            Err(error @ DriverError::Start(StartError::Damaged(Document::Peers, _))) => {
-                assert!(error.to_string().starts_with("peers.json is damaged"), "{error}");
+            Err(error @ DriverError::Damaged { document: Document::Peers, copy: Ok(_), .. }) => {
+                let said = error.to_string();
+                let DriverError::Damaged { copy: Ok(copy), .. } = error else { panic!("{said}") };
+                assert!(said.starts_with("peers.json is damaged") && said.contains(copy.to_str().unwrap()), "{said}");
+                assert_eq!(fs::read(copy).unwrap(), b"{\"peers\":[{\"key\":");
             }
             Err(error) => panic!("{error}"),
             Ok(_) => panic!("it started"),

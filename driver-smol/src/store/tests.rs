@@ -86,22 +86,38 @@ fn flaw_30_no_second_copy_of_the_keys_stays_behind() {
 }
 
 #[test]
-fn a_damaged_document_is_set_aside_and_never_overwritten() {
+fn a_damaged_document_is_kept_aside_once_for_its_owner_only() {
     let (_folder, mut store) = new_store();
-    let now = WallTime::from_millis(1_705_320_000_000);
-    let mut asides = Vec::new();
-    for content in [b"first", b"other", b"third"] {
+    let mut copies = Vec::new();
+    for content in [b"first", b"other"] {
         store.write(Document::Identity, &replace(content)).unwrap();
-        asides.push((store.set_aside(Document::Identity, now).unwrap(), content));
-        assert!(store.load(Document::Identity).unwrap().is_none());
+        let copy = store.keep_copy(Document::Identity).unwrap();
+        assert_eq!(store.keep_copy(Document::Identity).unwrap(), copy, "the same content, the same copy");
+        assert_eq!(store.load(Document::Identity).unwrap().unwrap().as_slice(), content, "the document stays");
+        copies.push((copy, content));
     }
-    assert_eq!(asides[0].0, store.path(Document::Identity).with_file_name("identity.json.damaged-20240115T120000Z"));
-    for (path, content) in asides {
+    // The name is that of `printf first | sha256sum`.
+    assert!(copies[0].0.ends_with("identity.json.damaged-a7937b64b8caa58f"), "{copies:?}");
+    for (path, content) in copies {
         assert_eq!(fs::read(&path).unwrap(), content);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
-    let error = store.set_aside(Document::Identity, now).unwrap_err();
-    assert!(error.to_string().contains("identity.json"), "{error}");
+    let error = store.keep_copy(Document::Access).unwrap_err();
+    assert!(error.to_string().contains("access.json"), "{error}");
+}
+
+#[test]
+fn copies_of_damaged_documents_fill_no_disk() {
+    let (_folder, mut store) = new_store();
+    for number in 0..MAX_COPIES {
+        store.write(Document::Peers, &replace(&[u8::try_from(number).unwrap()])).unwrap();
+        store.keep_copy(Document::Peers).unwrap();
+    }
+    store.write(Document::Peers, &replace(b"one more")).unwrap();
+    let error = store.keep_copy(Document::Peers).unwrap_err();
+    assert!(error.to_string().contains("there are 8 files peers.json.damaged-"), "{error}");
+    store.write(Document::Access, &replace(b"of another")).unwrap();
+    store.keep_copy(Document::Access).unwrap();
 }
 
 #[test]
