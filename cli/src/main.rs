@@ -15,6 +15,7 @@ mod mcp;
 mod metrics;
 mod node;
 mod output;
+mod secret;
 mod sim;
 mod top;
 mod web;

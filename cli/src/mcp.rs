@@ -14,7 +14,6 @@ mod remote;
 mod results;
 mod schema;
 mod server;
-mod token;
 mod tools;
 mod words;
 
@@ -23,10 +22,10 @@ use rmcp::transport::io::stdio_pipes;
 use wopr_p2p_smol::home::Home;
 
 use self::server::Server;
-use self::token::Token;
 use crate::args::Mcp;
 use crate::exit::{Exit, Failure};
 use crate::output::{Object, Output, Shown, View};
+use crate::secret::Secret;
 
 pub(crate) use self::gate::OWNERS;
 pub(crate) use self::http::router;
@@ -37,7 +36,8 @@ pub(crate) use self::http::router;
 /// The token cannot be read or made, or what comes is not the protocol.
 pub(crate) fn run(home: &Home, typed: &Mcp, out: Output) -> Result<Shown, Failure> {
     if typed.http_token || typed.new_http_token {
-        let token = if typed.new_http_token { Token::renew(home) } else { Token::of(home) }?;
+        let file = http::token(home);
+        let token = if typed.new_http_token { file.renew() } else { file.find_or_make() }?;
         return out.render(&ShownToken(token));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().map_err(cannot)?;
@@ -64,7 +64,7 @@ fn cannot(error: impl ToString) -> Failure {
 }
 
 /// The token for HTTP.
-struct ShownToken(Token);
+struct ShownToken(Secret);
 
 impl View for ShownToken {
     fn json(&self) -> Object {

@@ -29,7 +29,7 @@ use wopr_p2p_core::time::WallTime;
 use wopr_p2p_smol::home::Home;
 
 use self::around::Around;
-use self::login::{Logins, Secret};
+use self::login::Logins;
 use crate::config::{Config, UiPort};
 use crate::exit::{Exit, Failure};
 use crate::mcp;
@@ -52,7 +52,6 @@ pub(crate) struct Shared {
     around: Around,
     /// Pages that hear of changes.
     live_pages: Arc<Semaphore>,
-    scrape_token: Secret,
 }
 
 impl Shared {
@@ -96,10 +95,9 @@ impl Web {
             Err(error) => return cannot(&error),
         };
         let (stopping, told) = watch::channel(false);
-        let scrape_token = match scrape::token(home) {
-            Ok(token) => token,
-            Err(error) => return Self::Failed(format!("the metrics' token cannot be written: {error}")),
-        };
+        if let Err(failure) = scrape::token(home).find_or_make() {
+            tracing::warn!(next = failure.next, "nobody can read the metrics: {failure}");
+        }
         let shared = Arc::new(Shared {
             node: Arc::clone(node),
             home: home.clone(),
@@ -108,7 +106,6 @@ impl Web {
             logins: Mutex::default(),
             around: Around::default(),
             live_pages: Arc::new(Semaphore::new(MAX_LIVE)),
-            scrape_token,
         });
         let (stop, stopped) = bounded(1);
         let (end, ended) = bounded(1);

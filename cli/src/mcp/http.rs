@@ -15,10 +15,15 @@ use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, Stream
 use wopr_p2p_smol::home::Home;
 
 use super::server::Server;
-use super::token::Token;
+use crate::secret::SecretFile;
 
 /// How long a host may say nothing before its session is forgotten; it begins a new one then.
 const IDLE: Duration = Duration::from_secs(3600);
+
+/// The file with the token that lets a program speak to the daemon over HTTP.
+pub(super) fn token(home: &Home) -> SecretFile {
+    SecretFile::of(home, "mcp.token", "wopr mcp --new-http-token makes a new one")
+}
 
 /// The route, behind the token.
 pub(crate) fn router(home: &Home) -> Router {
@@ -44,7 +49,7 @@ fn knows_token(home: &Home, headers: &HeaderMap) -> bool {
     let (Some(value), None) = (given.next(), given.next()) else { return false };
     let Some((scheme, text)) = value.to_str().ok().and_then(|value| value.split_once(' ')) else { return false };
     // Without a token in the home, or with one that others can read, nobody gets in.
-    let token = Token::find(home).ok().flatten();
+    let token = token(home).find().ok().flatten();
     scheme.eq_ignore_ascii_case("bearer") && token.is_some_and(|token| token.is(text.trim()))
 }
 
@@ -64,14 +69,14 @@ mod tests {
             knows_token(&home, &headers)
         };
         assert!(!with(&["Bearer "]) && !with(&[]), "a home without a token lets nobody in");
-        let token = Token::of(&home).unwrap();
-        let right = format!("Bearer {}", token.as_str());
+        let known = token(&home).find_or_make().unwrap();
+        let right = format!("Bearer {}", known.as_str());
         assert!(with(&[&right]) && with(&[&right.replace("Bearer", "bearer")]));
-        for wrong in [format!("Basic {}", token.as_str()), right.replace(char::is_numeric, "x"), format!("{right}0")] {
+        for wrong in [format!("Basic {}", known.as_str()), right.replace(char::is_numeric, "x"), format!("{right}0")] {
             assert!(!with(&[&wrong]), "{wrong}");
         }
         assert!(!with(&[&right, &right]), "two are one too many");
-        Token::renew(&home).unwrap();
+        token(&home).renew().unwrap();
         assert!(!with(&[&right]), "the one before is none any more");
     }
 }

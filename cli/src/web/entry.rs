@@ -11,8 +11,9 @@ use axum::response::{IntoResponse, Redirect, Response};
 use maud::Markup;
 use serde::Deserialize;
 
-use super::login::{LONGEST, Notice, Secret};
+use super::login::{LONGEST, Notice};
 use super::{Shared, page};
+use crate::secret::Secret;
 
 /// The cookie's name.
 const COOKIE: &str = "wopr";

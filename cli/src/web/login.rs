@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use subtle::ConstantTimeEq as _;
+use crate::secret::Secret;
 
 /// How long a link waits to be used.
 pub(crate) const LINK_TIME: Duration = Duration::from_secs(120);
@@ -17,33 +17,6 @@ pub(super) const IDLE: Duration = Duration::from_secs(30 * 60);
 pub(super) const LONGEST: Duration = Duration::from_secs(12 * 3600);
 /// Links that wait, and browsers, at most; one more takes the place of the oldest.
 const MAX: usize = 16;
-
-/// 32 random bytes as text.
-#[derive(Clone)]
-pub(super) struct Secret(String);
-
-impl Secret {
-    pub(super) fn new() -> Result<Self, getrandom::Error> {
-        let mut bytes = [0; 32];
-        getrandom::fill(&mut bytes)?;
-        Ok(Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
-    }
-
-    /// One that was written down.
-    pub(super) fn known(text: &str) -> Option<Self> {
-        let hex = text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        (text.len() == 64 && hex).then(|| Self(text.to_owned()))
-    }
-
-    pub(super) fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Takes as long whatever the difference is.
-    pub(super) fn is(&self, text: &str) -> bool {
-        self.0.as_bytes().ct_eq(text.as_bytes()).into()
-    }
-}
 
 struct Link {
     token: Secret,
