@@ -86,7 +86,7 @@ impl Work {
         let mut given_up = pin!(given_up);
         let started = Instant::now();
         loop {
-            if let Some(daemon) = client::Connection::open(home).await? {
+            if let Some(mut daemon) = client::Connection::open(home).await? {
                 let asked = future::or(async { Err(given_up.as_mut().await) }, daemon.ask(&request)).await?;
                 if let Some(shown) = asked {
                     return Ok(shown);
@@ -127,14 +127,35 @@ pub(crate) async fn follow(home: &Home, words: Vec<String>, out: Output) -> Resu
     connection(home).await?.ask_and_print(words, out).await
 }
 
-/// Has the daemon do a command that only looks.
-///
-/// # Errors
-/// No daemon runs, or why it was not done.
-pub(crate) async fn ask(home: &Home, words: Vec<String>) -> Result<Shown, Failure> {
-    let request = frame::Request { words, stdin: None };
-    // One that died before it took the command is one that does not run.
-    connection(home).await?.ask(&request).await?.ok_or_else(|| no_daemon(home))
+/// Has the daemon do commands that only look, again and again, on one connection that stays.
+pub(crate) struct Asking {
+    home: Home,
+    connection: Option<client::Connection>,
+}
+
+impl Asking {
+    /// For the daemon of a home.
+    pub(crate) fn of(home: &Home) -> Self {
+        Self { home: home.clone(), connection: None }
+    }
+
+    /// Asks one thing.
+    ///
+    /// # Errors
+    /// No daemon runs, or why it was not done.
+    pub(crate) async fn ask(&mut self, words: Vec<String>) -> Result<Shown, Failure> {
+        let request = frame::Request { words, stdin: None };
+        if let Some(kept) = &mut self.connection
+            && let Some(shown) = kept.ask(&request).await?
+        {
+            return Ok(shown);
+        }
+        // The first one, or the daemon was started anew; one that died before it took this is one that does not run.
+        let mut connection = connection(&self.home).await?;
+        let shown = connection.ask(&request).await?.ok_or_else(|| no_daemon(&self.home))?;
+        self.connection = Some(connection);
+        Ok(shown)
+    }
 }
 
 /// A connection to the home's daemon, for what makes no sense without one.

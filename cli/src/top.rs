@@ -14,7 +14,7 @@ use wopr_p2p_smol::event_log::{EventReader, Query};
 use wopr_p2p_smol::home::Home;
 
 use self::state::{Glance, State};
-use crate::daemon;
+use crate::daemon::Asking;
 use crate::exit::{Exit, Failure};
 
 /// How often the daemon is asked.
@@ -36,9 +36,10 @@ pub(crate) fn run(home: &Home) -> Result<(), Failure> {
         let next = "for programs there is `wopr p2p status --json`, and `wopr p2p events --follow --json`";
         return Err(Failure::invalid("wopr top needs a terminal", next));
     }
-    let first = smol::block_on(look(home))?;
+    let mut asking = Asking::of(home);
+    let first = smol::block_on(look(home, &mut asking))?;
     let (to, looks) = bounded(1);
-    let looking = smol::spawn(keep_looking(home.clone(), to));
+    let looking = smol::spawn(keep_looking(home.clone(), asking, to));
     // From here on the screen is ours; a panic gives it back, too.
     let mut terminal = ratatui::try_init()?;
     let shown = show(&mut terminal, State::new(first), &looks);
@@ -95,10 +96,10 @@ fn means(key: KeyEvent) -> Option<Key> {
     })
 }
 
-async fn keep_looking(home: Home, to: Sender<Result<Glance, Failure>>) {
+async fn keep_looking(home: Home, mut asking: Asking, to: Sender<Result<Glance, Failure>>) {
     loop {
         smol::Timer::after(EVERY).await;
-        let look = look(&home).await;
+        let look = look(&home, &mut asking).await;
         let over = look.is_err();
         if to.send(look).await.is_err() || over {
             return;
@@ -107,11 +108,11 @@ async fn keep_looking(home: Home, to: Sender<Result<Glance, Failure>>) {
 }
 
 /// One look at everything.
-async fn look(home: &Home) -> Result<Glance, Failure> {
+async fn look(home: &Home, asking: &mut Asking) -> Result<Glance, Failure> {
     let mut answers = Vec::new();
     for question in QUESTIONS {
         let words = ["p2p"].iter().chain(question).chain(&["--json"]).map(|word| (*word).to_owned()).collect();
-        let shown = daemon::ask(home, words).await?;
+        let shown = asking.ask(words).await?;
         answers.push(serde_json::from_str(&shown.out).map_err(|error| {
             Failure::new(Exit::Rejected, format!("the daemon's answer cannot be read: {error}"), "wopr daemon restart")
         })?);

@@ -33,11 +33,12 @@ impl Connection {
         }
     }
 
-    /// Has the daemon do a command; `None` if it ended before it took it, as one that is being killed does.
+    /// Has the daemon do a command; `None` if it ended before it took it, as one that is being killed does. It may be
+    /// asked again, one thing after the other; a daemon closes a connection on which nothing comes for a while.
     ///
     /// # Errors
     /// Why it was not done.
-    pub(super) async fn ask(mut self, request: &Request) -> Result<Option<Shown>, Failure> {
+    pub(super) async fn ask(&mut self, request: &Request) -> Result<Option<Shown>, Failure> {
         match self.exchange(request, Output::new(false)).await? {
             Heard { taken: false, last: Err(FrameError::Broken) } => Ok(None),
             heard => self.done(heard.last).map(Some),

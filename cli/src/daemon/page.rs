@@ -27,7 +27,7 @@ pub(crate) async fn page(home: &Home, open: bool, out: Output) -> Result<Shown, 
         None => None,
     };
     let Some(said) = said else {
-        let message = format!("no daemon runs for the home {}: it has the page", home.folder().display());
+        let message = format!("no daemon runs for the home {}, and the page is the daemon's", home.folder().display());
         return Err(Failure::new(Exit::Offline, message, "`wopr daemon start` starts one"));
     };
     let Said { url, expires } = serde_json::from_str(&said.out).map_err(|_| {

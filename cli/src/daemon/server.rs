@@ -253,60 +253,72 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Does one command.
+/// Does the commands that come on a connection, one after the other.
 async fn answer(mut stream: UnixStream, life: &Life<'_>, place: SemaphoreGuard<'_>) {
-    let request = future::or(read(&mut stream), async {
-        Timer::after(REQUEST_LIMIT).await;
-        Err(FrameError::Broken)
-    });
-    let result = match request.await {
-        Ok(Request { words, stdin }) => {
-            // Whoever does not hear this may have the command done by another node.
-            if write(&mut stream, &Response::Taken).await.is_err() {
-                return;
-            }
-            let words = std::iter::once("wopr".to_owned()).chain(words);
-            match Cli::try_parse_from(words) {
-                Ok(Cli { area: Area::Daemon { command: Daemon::Stop }, .. }) => {
-                    // There is room for all, and we have not ended yet.
-                    drop(life.stop.try_send(stream));
+    let mut place = Some(place);
+    loop {
+        let request = future::or(read(&mut stream), async {
+            Timer::after(REQUEST_LIMIT).await;
+            Err(FrameError::Broken)
+        });
+        let (result, more) = match request.await {
+            Ok(request) => {
+                // Whoever does not hear this may have the command done by another node.
+                if write(&mut stream, &Response::Taken).await.is_err() {
                     return;
                 }
-                Ok(Cli { json, area: Area::P2p { command: P2p::Events { follow: true } }, .. }) => {
-                    drop(place);
-                    follow(&mut stream, life, Output::new(json)).await
-                }
-                Ok(Cli { json, area, .. }) => {
-                    let gives_up =
-                        matches!(&area, Area::P2p { command: P2p::Node(node) } if node.ends_with_its_caller());
-                    let mut caller = stream.clone();
-                    let doing = async { Some(execute(area, stdin, life, Output::new(json)).await) };
-                    let left = async {
-                        if !gives_up {
-                            future::pending::<()>().await;
-                        }
-                        gone(&mut caller).await;
-                        None
-                    };
-                    match future::or(doing, left).await {
-                        Some(result) => result,
-                        None => return,
-                    }
-                }
-                Err(_) => Err(unknown()),
+                let Some(result) = one(&mut stream, request, life, &mut place).await else { return };
+                // Whoever followed the events has no place any more.
+                (result, place.is_some())
             }
+            Err(FrameError::OtherVersion(_) | FrameError::Unreadable) => {
+                (Err(Failure::invalid("the daemon cannot read the command", RESTART)), false)
+            }
+            Err(FrameError::Broken) => return,
+        };
+        let response = match result {
+            Ok(shown) => Response::Done(shown),
+            Err(failure) => Response::Failed(failure),
+        };
+        // A command that was stopped meanwhile does not hear the answer.
+        if write(&mut stream, &response).await.is_err() || !more {
+            return;
         }
-        Err(FrameError::OtherVersion(_) | FrameError::Unreadable) => {
-            Err(Failure::invalid("the daemon cannot read the command", RESTART))
+    }
+}
+
+/// Does one command; `None` if nobody waits for its result, or the answer comes when the daemon ends.
+async fn one<'a>(
+    stream: &mut UnixStream,
+    Request { words, stdin }: Request,
+    life: &Life<'_>,
+    place: &mut Option<SemaphoreGuard<'a>>,
+) -> Option<Result<Shown, Failure>> {
+    let words = std::iter::once("wopr".to_owned()).chain(words);
+    match Cli::try_parse_from(words) {
+        Ok(Cli { area: Area::Daemon { command: Daemon::Stop }, .. }) => {
+            // There is room for all, and we have not ended yet.
+            drop(life.stop.try_send(stream.clone()));
+            None
         }
-        Err(FrameError::Broken) => return,
-    };
-    let response = match result {
-        Ok(shown) => Response::Done(shown),
-        Err(failure) => Response::Failed(failure),
-    };
-    // A command that was stopped meanwhile does not hear the answer.
-    drop(write(&mut stream, &response).await);
+        Ok(Cli { json, area: Area::P2p { command: P2p::Events { follow: true } }, .. }) => {
+            drop(place.take());
+            Some(follow(stream, life, Output::new(json)).await)
+        }
+        Ok(Cli { json, area, .. }) => {
+            let gives_up = matches!(&area, Area::P2p { command: P2p::Node(node) } if node.ends_with_its_caller());
+            let doing = async { Some(execute(area, stdin, life, Output::new(json)).await) };
+            let left = async {
+                if !gives_up {
+                    future::pending::<()>().await;
+                }
+                gone(stream).await;
+                None
+            };
+            future::or(doing, left).await
+        }
+        Err(_) => Some(Err(unknown())),
+    }
 }
 
 /// What to do with a daemon of another version.

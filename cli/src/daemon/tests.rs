@@ -122,3 +122,22 @@ fn what_is_not_a_request_ends_its_connection_and_nothing_else() {
         assert_eq!(run(&home, "p2p status --json").await.unwrap()["daemon"], true);
     });
 }
+
+#[test]
+fn a_connection_takes_one_command_after_the_other_and_whoever_asks_on_finds_the_next_daemon() {
+    let (_folder, home) = new_home();
+    let words = || ["p2p", "status", "--json"].map(str::to_owned).to_vec();
+    let mut asking = Asking::of(&home);
+    with_daemon(&home, async {
+        let mut connection = client::Connection::open(&home).await.unwrap().unwrap();
+        let request = frame::Request { words: words(), stdin: None };
+        for _ in 0..3 {
+            assert!(connection.ask(&request).await.unwrap().unwrap().out.contains("publicKey"));
+        }
+        asking.ask(words()).await.unwrap();
+    });
+    assert_eq!(smol::block_on(asking.ask(words())).unwrap_err().exit, Exit::Offline);
+    with_daemon(&home, async {
+        asking.ask(words()).await.unwrap();
+    });
+}
