@@ -4,11 +4,14 @@ use serde_json::Value;
 use wopr_p2p_core::time::WallTime;
 use wopr_p2p_smol::event_log::EventLine;
 
-use crate::daemon::show_event;
+use crate::daemon::event_members;
 use crate::duration::show_duration;
 use crate::node::Node;
-use crate::output::Output;
-use crate::output::printable::{printable, printable_line};
+use crate::output::printable::printable_line;
+use crate::output::relative;
+
+/// Digits of an id that are shown.
+const ID: usize = 10;
 
 /// The parts of the screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,11 +39,19 @@ impl Panel {
     /// The heads of its columns.
     pub(super) const fn columns(self) -> &'static [&'static str] {
         match self {
-            Self::Peers => &["peer", "id", "connected"],
+            Self::Peers => &["peer", "id", "link"],
             Self::Grants => &["peer", "sessions", "may", "trust", "ends"],
-            Self::Waiting => &["what", "who", "session"],
+            Self::Waiting => &["what", "who", "session", "id"],
             Self::Bans => &["peer", "for", "ends"],
             Self::Events => &[],
+        }
+    }
+
+    /// What can be done about its rows.
+    pub(super) const fn next(self) -> &'static str {
+        match self {
+            Self::Waiting => "wopr p2p approve|deny ID · outbox cancel ID",
+            Self::Peers | Self::Grants | Self::Bans | Self::Events => "",
         }
     }
 
@@ -69,19 +80,14 @@ impl Glance {
     pub(super) fn new(answers: &[Value], events: &[EventLine]) -> Self {
         let [status, peers, grants, requests, outbox] = answers else { return Self::default() };
         let mut waiting: Vec<_> = list(requests, "requests").iter().map(request).collect();
-        waiting.extend(
-            list(outbox, "outbox")
-                .iter()
-                .map(|message| vec!["message for".to_owned(), who(&message["peer"]), text(&message["session"])]),
-        );
+        waiting.extend(list(outbox, "outbox").iter().map(|message| {
+            vec!["message for".to_owned(), who(&message["peer"]), text(&message["session"]), id(message)]
+        }));
         let bans = list(status, "banned").iter().map(|ban| {
             let ends = ban["bannedForMs"].as_u64().map(|ms| show_duration(std::time::Duration::from_millis(ms)));
             vec![who(&ban["peer"]), text(&ban["name"]), ends.unwrap_or_default()]
         });
-        let happened = events.iter().rev().map(|line| {
-            let shown = show_event(line, Output::new(false)).out;
-            vec![printable_line(printable(&shown).trim_end())]
-        });
+        let happened = events.iter().rev().map(happened);
         Self {
             head: head(status),
             rows: [
@@ -97,6 +103,12 @@ impl Glance {
     pub(super) fn rows(&self, panel: Panel) -> &[Vec<String>] {
         &self.rows[panel as usize]
     }
+}
+
+fn happened(line: &EventLine) -> Vec<String> {
+    let members = event_members(line).into_iter().map(|(name, said)| format!("{name}: {said}"));
+    let name = line.event.strip_prefix("p2p.").unwrap_or(&line.event);
+    vec![relative(line.at, Node::now()), printable_line(name), printable_line(&members.collect::<Vec<_>>().join("  "))]
 }
 
 fn head(status: &Value) -> [String; 2] {
@@ -125,7 +137,8 @@ fn peer(peer: &Value, status: &Value) -> Vec<String> {
             None => "never".to_owned(),
         },
     };
-    vec![text(&peer["name"]), text(&peer["shortId"]), connected]
+    let name = Some(text(&peer["name"])).filter(|name| !name.is_empty()).unwrap_or_else(|| "–".to_owned());
+    vec![name, text(&peer["shortId"]), connected]
 }
 
 fn grant(grant: &Value) -> Vec<String> {
@@ -143,7 +156,12 @@ fn request(request: &Value) -> Vec<String> {
         Some("inject") => "question held",
         _ => "asks for access",
     };
-    vec![what.to_owned(), who(&request["peer"]), text(&request["session"])]
+    vec![what.to_owned(), who(&request["peer"]), text(&request["session"]), id(request)]
+}
+
+/// As much of an id as a command needs.
+fn id(of: &Value) -> String {
+    text(&of["id"]).chars().take(ID).collect()
 }
 
 /// The name of a peer, or its short id.
