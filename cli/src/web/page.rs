@@ -89,7 +89,12 @@ impl View {
                 (content)
             }
         };
-        document(&format!("{title} – wopr {id}"), Some(&base), &body)
+        // Seen from another tab, too.
+        let waiting = match self.snapshot.requests.len() {
+            0 => String::new(),
+            count => format!("({count}) "),
+        };
+        document(&format!("{waiting}{title} – wopr {id}"), Some(&base), &body)
     }
 }
 

@@ -164,9 +164,12 @@ await step("the profile is changed", async () => {
 
 await step("a stranger's request waits for a decision and is approved with the keyboard", async () => {
   await go("Overview");
+  await page.locator("nav >> text=Peers").focus();
   same((await asked("carol", "connect", ALICE)).status, "pending", "the request");
   await expect("#requests", "asks for access");
   await page.locator("nav .count").waitFor();
+  same(await page.evaluate(() => document.activeElement.textContent), "Peers", "where the keyboard was, it stays");
+  check((await page.title()).startsWith("(1) "), `another tab tells: ${await page.title()}`);
   await picture("request");
   await page.getByRole("button", { name: /^Approve/ }).focus();
   await page.keyboard.press("Enter");

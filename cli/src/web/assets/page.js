@@ -68,14 +68,27 @@
   };
 
   // Buttons must not move under a pointer that is about to press, nor fields lose what is being typed.
-  const inUse = (part) => part.querySelector("form:hover, form:focus-within, form[data-sent]") !== null;
+  // And what is being marked, to be copied, stays.
+  const inUse = (part) => {
+    const marked = getSelection();
+    return part.querySelector("form:hover, form:focus-within, form[data-sent]") !== null ||
+      (!marked.isCollapsed && part.contains(marked.anchorNode));
+  };
+
+  // What an element that can have the focus outside of forms is, whatever its text is now.
+  const which = (element) => element.dataset.copy ?? element.getAttribute("href") ?? element.parentElement.id;
 
   const replace = (part, next) => {
     for (const open of part.querySelectorAll("details[open][id]")) {
       const same = next.querySelector(`#${CSS.escape(open.id)}`);
       if (same) same.open = true;
     }
+    const focused = part.contains(document.activeElement) ? document.activeElement : null;
     part.replaceWith(document.adoptNode(next));
+    // Whoever goes by the keyboard stays where they are.
+    if (!focused) return;
+    const same = [...next.querySelectorAll(focused.tagName)].find((it) => which(it) === which(focused));
+    if (same) same.focus({ preventScroll: true });
   };
 
   let looking = false;
@@ -104,6 +117,7 @@
         if (inUse(part)) again = true;
         else replace(part, next);
       }
+      document.title = page.title;
       tell("live", true);
     } catch {
       tell("not live: is the daemon running?", false);

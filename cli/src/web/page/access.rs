@@ -5,7 +5,7 @@ use wopr_p2p_core::access::SessionSet;
 use wopr_p2p_core::grant::Grant;
 use wopr_p2p_core::invite::{InviteState, InviteSummary};
 
-use super::parts::{Button, Visible, capabilities, empty, sessions, time, who};
+use super::parts::{Button, capabilities, empty, session, sessions, time, who};
 use super::{Unavailable, View};
 use crate::web::entry::Visitor;
 
@@ -16,6 +16,11 @@ pub(crate) async fn access(visitor: Visitor) -> Result<Markup, Unavailable> {
         view.snapshot.invites.iter().partition(|invite| invite.is_claimable(view.now));
     Ok(view.page(&html! {
         h1 { "Access" }
+        p.jump {
+            a href="#invite-title" { "Create an invite" }
+            a href="#grant-title" { "Give access directly" }
+            a href="#claim-title" { "Claim an invite" }
+        }
         section aria-labelledby="grants-title" {
             h2 #grants-title { "Who may do what" }
             div #grants data-part {
@@ -66,16 +71,17 @@ fn granted(view: &View, grant: &Grant) -> Markup {
                 }
                 @match &grant.sessions {
                     SessionSet::All => {
-                        p { (sessions(&grant.sessions))
+                        p {
+                            (sessions(&grant.sessions))
                             @if !grant.except.is_empty() {
                                 span.dim { "but for " }
-                                @for session in &grant.except { span.chip { bdi { (Visible(session.as_str())) } } " " }
+                                @for name in &grant.except { (session(name)) " " }
                             }
                         }
                     }
                     SessionSet::Named(names) => ul.list.sessions {
                         @for name in names {
-                            li { span.chip { bdi { (Visible(name.as_str())) } } @if names.len() > 1 { (one(name.as_str())) } }
+                            li { (session(name)) @if names.len() > 1 { (one(name.as_str())) } }
                         }
                     },
                 }
@@ -121,65 +127,58 @@ fn invited(view: &View, invite: &InviteSummary) -> Markup {
     }
 }
 
-/// The fields that a grant and an invite have in common.
-fn what(prefix: &str) -> Markup {
+/// What a grant and an invite have in common: for whom, where, and what.
+fn access_form(view: &View, action: &str, peer: &str, hint: &str, more: &Markup) -> Markup {
+    let id = |field: &str| format!("{action}-{field}");
+    view.form(
+        action,
+        &html! {
+            label for=(id("peer")) { (peer) }
+            input id=(id("peer")) name="peer" required list="known" maxlength="100" placeholder=(hint) spellcheck="false";
+            label for=(id("sessions")) { "Sessions" }
+            input id=(id("sessions")) name="sessions" required maxlength="2000" placeholder="main, docs"
+                aria-describedby=(id("sessions-help"));
+            p.help id=(id("sessions-help")) { "Joined by commas; * for all of them, also those to come." }
+            (choice(&id("capabilities"), "capabilities", "May", &[
+                ("inject", "ask and leave messages"),
+                ("message", "leave messages only"),
+                ("inject.limited", "ask, limited"),
+                ("inject.tools", "ask, with tools"),
+            ]))
+            (more)
+        },
+    )
+}
+
+/// One of several; the first, unless another is chosen.
+fn choice(id: &str, name: &str, label: &str, options: &[(&str, &str)]) -> Markup {
     html! {
-        label for={ (prefix) "-sessions" } { "Sessions" }
-        input id={ (prefix) "-sessions" } name="sessions" required maxlength="2000" placeholder="main, docs"
-            aria-describedby={ (prefix) "-sessions-help" };
-        p.help id={ (prefix) "-sessions-help" } { "Joined by commas; * for all of them, also those to come." }
-        label for={ (prefix) "-capabilities" } { "May" }
-        select id={ (prefix) "-capabilities" } name="capabilities" {
-            option value="inject" { "ask and leave messages" }
-            option value="message" { "leave messages only" }
-            option value="inject.limited" { "ask, limited" }
-            option value="inject.tools" { "ask, with tools" }
+        label for=(id) { (label) }
+        select id=(id) name=(name) {
+            @for (value, text) in options { option value=(value) { (text) } }
         }
     }
 }
 
 fn invite_form(view: &View) -> Markup {
-    view.form(
-        "invite",
-        &html! {
-            label for="invite-peer" { "The peer's public key" }
-            input #invite-peer name="peer" required list="known" maxlength="100" placeholder="MCowBQYDK2VwAy…" spellcheck="false";
-            (what("invite"))
-            label for="invite-expire" { "Can be claimed for" }
-            select #invite-expire name="expire" {
-                option value="1h" { "an hour" }
-                option value="24h" selected { "a day" }
-                option value="72h" { "three days" }
-                option value="7d" { "a week" }
-            }
-            button.main { "Create the invite" }
-        },
-    )
+    let expiries = [("24h", "a day"), ("1h", "an hour"), ("72h", "three days"), ("7d", "a week")];
+    let more = html! {
+        (choice("invite-expire", "expire", "Can be claimed for", &expiries))
+        button.main { "Create the invite" }
+    };
+    access_form(view, "invite", "The peer's public key", "MCowBQYDK2VwAy…", &more)
 }
 
 fn grant_form(view: &View) -> Markup {
-    view.form(
-        "grant",
-        &html! {
-            label for="grant-peer" { "The peer: public key, short id or name" }
-            input #grant-peer name="peer" required list="known" maxlength="100" spellcheck="false";
-            (what("grant"))
-            label for="grant-trust" { "Trust" }
-            select #grant-trust name="trust" {
-                option value="trusted" { "trusted" }
-                option value="semi-trusted" { "semi-trusted" }
-                option value="untrusted" { "untrusted: the gateway only" }
-            }
-            label for="grant-expire" { "Ends" }
-            select #grant-expire name="expire" {
-                option value="" { "when it is revoked" }
-                option value="24h" { "in a day" }
-                option value="7d" { "in a week" }
-                option value="30d" { "in 30 days" }
-            }
-            button.main { "Give access" }
-        },
-    )
+    let levels =
+        [("trusted", "trusted"), ("semi-trusted", "semi-trusted"), ("untrusted", "untrusted: the gateway only")];
+    let ends = [("", "when it is revoked"), ("24h", "in a day"), ("7d", "in a week"), ("30d", "in 30 days")];
+    let more = html! {
+        (choice("grant-trust", "trust", "Trust", &levels))
+        (choice("grant-expire", "expire", "Ends", &ends))
+        button.main { "Give access" }
+    };
+    access_form(view, "grant", "The peer: public key, short id or name", "", &more)
 }
 
 fn claim_form(view: &View) -> Markup {

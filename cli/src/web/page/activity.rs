@@ -29,6 +29,10 @@ pub(crate) async fn activity(visitor: Visitor) -> Result<Markup, Unavailable> {
             used.push((peer.key, standing));
         }
     }
+    // What needs a look comes first. The ban of a peer stands with what it has used.
+    used.sort_by_key(|(_, standing)| !standing.iter().any(|standing| standing.banned.is_some()));
+    let shown = |ban: &&Ban| matches!(ban.subject, Subject::Peer(key) if used.iter().any(|(peer, _)| *peer == key));
+    let bans: Vec<&Ban> = bans.iter().filter(|ban| !shown(ban)).collect();
     let events = recent(&view.visitor.shared.home, LATEST).await;
     Ok(view.page(&html! {
         h1 { "Activity" }
@@ -76,7 +80,7 @@ pub(super) fn usage(standing: &[Standing]) -> Markup {
                     span.what { (word(*action)) }
                     (meter(*last_minute, limit.per_minute, "in the last minute"))
                     (meter(*last_hour, limit.per_hour, "in the last hour"))
-                    @if let Some(left) = banned { span.state.bad { "banned, " (show_duration(*left)) " left" } }
+                    @if let Some(left) = banned { span.state.bad { "banned from " (action_name(*action)) ", " (show_duration(*left)) " left" } }
                 }
             }
         }

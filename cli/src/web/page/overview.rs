@@ -82,7 +82,7 @@ fn waits(view: &View, request: &PendingRequest) -> Markup {
                 }
                 p.dim { "Since " (time(request.since, view.now)) ", ends " (time(request.expires, view.now)) "." }
             }
-            div.decide { (button("approve", "Approve", "main")) (button("deny", "Deny", "quiet")) }
+            div.decide { (button("approve", "Approve", "main")) (button("deny", "Deny", "")) }
         }
     }
 }
@@ -130,11 +130,14 @@ fn network(around: &Surroundings) -> Markup {
 fn connected(view: &View) -> Markup {
     let streams = &view.snapshot.streams;
     html! {
-        @if streams.is_empty() {
-            (empty(
-                "No peer is connected.",
-                "Connections come with messages and end when they are idle. To let somebody in, create an invite under Access."
-            ))
+        @if view.snapshot.peers.is_empty() {
+            (empty("You know nobody yet.", html! {
+                "Exchange public keys with somebody: yours is on this page. Then "
+                a href="access#invite-title" { "create an invite" } " for theirs, or "
+                a href="access#claim-title" { "claim the one" } " that you were sent."
+            }))
+        } @else if streams.is_empty() {
+            (empty("No peer is connected.", "Connections come with messages and end when they are idle."))
         } @else {
             ul.list {
                 @for (peer, streams) in by_peer(streams) { li { (who(&view.names, peer)) " " (how(&streams)) } }

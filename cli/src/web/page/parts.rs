@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use maud::{Markup, PreEscaped, Render, html};
 use qrcodegen::{QrCode, QrCodeEcc};
-use wopr_p2p_core::access::{Capability, SessionSet};
+use wopr_p2p_core::access::{Capability, SessionName, SessionSet};
 use wopr_p2p_core::keys::PublicKey;
 use wopr_p2p_core::time::WallTime;
 use wopr_p2p_smol::utc;
@@ -61,23 +61,33 @@ pub(super) fn key(key: &PublicKey) -> Markup {
     html! { span.copyable { code { (key) } button.small type="button" data-copy=(key) { "Copy" } } }
 }
 
+/// A session as a chip.
+pub(super) fn session(name: &SessionName) -> Markup {
+    html! { span.chip { bdi { (Visible(name.as_str())) } } }
+}
+
 /// Sessions as chips.
 pub(super) fn sessions(set: &SessionSet) -> Markup {
     match set {
-        SessionSet::All => html! { span.chip.wide { "all sessions" } },
+        SessionSet::All => html! { span.chip.wide { "all sessions" } " " },
         SessionSet::Named(names) => html! {
-            @for name in names { span.chip { bdi { (Visible(name.as_str())) } } " " }
+            @for name in names { (session(name)) " " }
         },
     }
 }
 
 /// Capabilities as chips.
 pub(super) fn capabilities(capabilities: &[Capability]) -> Markup {
-    html! { @for capability in capabilities { span.chip.may { (capability.as_str()) } " " } }
+    let means = |capability: &Capability| match (capability.allows_inject(), capability.allows_log()) {
+        (true, true) => "may ask the AI, and leave messages",
+        (true, false) => "may ask the AI, within this limit",
+        (false, _) => "may leave messages",
+    };
+    html! { @for capability in capabilities { span.chip.may title=(means(capability)) { (capability.as_str()) } " " } }
 }
 
 /// What there is to say where nothing is.
-pub(super) fn empty(what: &str, next: &str) -> Markup {
+pub(super) fn empty(what: &str, next: impl Render) -> Markup {
     html! { div.empty { p { (what) } p.dim { (next) } } }
 }
 

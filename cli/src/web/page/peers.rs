@@ -42,10 +42,11 @@ pub(crate) async fn peers(visitor: Visitor, Query(Find { find }): Query<Find>) -
         div #peers data-part {
             @if all.is_empty() {
                 @if wanted.is_empty() {
-                    (empty(
-                        "No peers yet.",
-                        "Create an invite for a peer's key, grant it access, or claim its invite: all three are under Access."
-                    ))
+                    (empty("No peers yet.", html! {
+                        a href="access#invite-title" { "Create an invite" } " for a peer's key, "
+                        a href="access#grant-title" { "give it access" } ", or "
+                        a href="access#claim-title" { "claim its invite" } "."
+                    }))
                 } @else { (empty("Nobody is known by that.", "Leave the field empty to see every peer.")) }
             }
             @for (peer, used) in &shown { (card(&view, peer, used)) }
