@@ -4,6 +4,7 @@ use wopr_p2p_core::access::SessionName;
 use wopr_p2p_core::gateway::HELD;
 use wopr_p2p_core::invite::ClaimRefused;
 use wopr_p2p_core::keys::PublicKey;
+use wopr_p2p_core::peer::ResolveError;
 use wopr_p2p_core::{Command, CommandError, Reply};
 
 use super::Names;
@@ -210,6 +211,9 @@ fn alone(error: &CommandError) -> (String, &'static str) {
             "send the issuer your public key (`wopr p2p identity --export`) and ask for a token for it"
         }
         CommandError::OwnInvite => "send it to the peer it is for: that one claims it",
+        CommandError::Unresolved(ResolveError::Unknown(_)) => {
+            "give its whole public key, or a name first: wopr p2p name PUBLIC_KEY NAME"
+        }
         CommandError::OwnKey => "name another peer",
         CommandError::BadKey(_) => "ask the peer for the output of `wopr p2p identity --export`",
         CommandError::BadAccess(_) => "correct the sessions or capabilities",
