@@ -108,6 +108,7 @@ fn what_happens_is_counted_for_prometheus_and_neither_secrets_nor_messages_are_l
     assert!(!text.contains(&bobs) && !text.contains("broken"), "a label is what a peer chose:\n{text}");
     checked_by_promtool(&text);
     the_dashboard_asks_for_nothing_else(&text);
+    a_token_that_others_can_read_counts_no_more(&alice, port);
 
     for name in ["daemon.log", "events.jsonl"] {
         let log = fs::read_to_string(alice.folder().join("p2p").join(name)).expect("it is there");
@@ -156,6 +157,13 @@ fn at_the_finest_level_the_log_has_no_secret_and_its_lines_are_json_where_wanted
         let there = lines.iter().any(|line| line["level"] == level && line["message"] == message);
         assert!(there, "no {level} {message:?} in\n{log}");
     }
+}
+
+fn a_token_that_others_can_read_counts_no_more(home: &Home, port: u16) {
+    let path = home.folder().join("p2p/metrics.token");
+    let token = fs::read_to_string(&path).expect("it can be read");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("it is ours");
+    assert_eq!(get(port, "/metrics", &format!("Authorization: Bearer {}\r\n", token.trim())).0, 401);
 }
 
 fn checked_by_promtool(text: &str) {

@@ -1,4 +1,5 @@
-//! What a command and the daemon say to each other: one request, and responses up to the last, each a frame.
+//! What a command and the daemon say to each other: a request, and responses up to the last, each a frame. Then another
+//! request may come on the same connection.
 
 use serde::{Deserialize, Serialize};
 

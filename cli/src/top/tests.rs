@@ -74,6 +74,25 @@ fn what_a_peer_chose_moves_no_cursor() {
 }
 
 #[test]
+fn what_does_not_fit_says_so_and_the_short_columns_stay_whole() {
+    let mut answers = answers();
+    answers[2]["grants"][0]["sessions"] = json!(["a-session-with-a-long-name", "and-another-one"]);
+    let shown = screen(&mut State::new(Glance::new(&answers, &events(1))), 80, 24);
+    let grant = shown.lines().find(|line| line.contains("a-session")).unwrap();
+    for text in ["bob", "a-session-with", "…", "inject", "trusted", "never"] {
+        assert!(grant.contains(text), "no {text:?} in:\n{shown}");
+    }
+}
+
+#[test]
+fn what_waits_has_its_id_and_the_command_for_it() {
+    let mut answers = answers();
+    answers[3]["requests"][0]["id"] = json!("1f2e3d4c");
+    let shown = screen(&mut State::new(Glance::new(&answers, &[])), 80, 24);
+    assert!(shown.contains("1f2e3d4c") && shown.contains("wopr p2p approve|deny ID"), "{shown}");
+}
+
+#[test]
 fn nothing_to_show_says_what_to_do() {
     let nothing = [json!({}), json!({}), json!({}), json!({}), json!({})];
     let shown = screen(&mut State::new(Glance::new(&nothing, &[])), 120, 30);
