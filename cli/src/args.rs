@@ -27,7 +27,14 @@ pub(crate) use self::sim::Sim;
 /// A peer-to-peer network for AI agents: nodes find each other over Hyperswarm, without a server, and let each other
 /// write into or ask their AI sessions exactly as far as their owners granted.
 #[derive(Debug, Parser)]
-#[command(name = "wopr", version, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    name = "wopr",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true,
+    after_help = "To see all of it at work on this machine: wopr p2p demo. To begin: wopr p2p identity --export prints \
+                  the key to send to somebody, wopr daemon start starts the node."
+)]
 pub(crate) struct Cli {
     /// Print JSON on stdout, for programs (docs/json.md).
     #[arg(long, global = true)]

@@ -17,6 +17,8 @@ mod server;
 mod tools;
 mod words;
 
+use std::io::{self, IsTerminal as _};
+
 use rmcp::ServiceExt as _;
 use rmcp::transport::io::stdio_pipes;
 use wopr_p2p_smol::home::Home;
@@ -39,6 +41,12 @@ pub(crate) fn run(home: &Home, typed: &Mcp, out: Output) -> Result<Shown, Failur
         let file = http::token(home);
         let token = if typed.new_http_token { file.renew() } else { file.find_or_make() }?;
         return out.render(&ShownToken(token));
+    }
+    if io::stdin().is_terminal() {
+        anstream::eprintln!(
+            "This speaks JSON-RPC with the host of an AI agent, which starts it by itself: docs/mcp.md has how. Ctrl-D \
+             ends it."
+        );
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().map_err(cannot)?;
     let served = runtime.block_on(serve(home));

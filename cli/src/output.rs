@@ -16,8 +16,7 @@ use wopr_p2p_core::time::WallTime;
 
 pub(crate) use self::json::{Json, Object};
 pub(crate) use self::progress::Waiting;
-use self::table::laid_out;
-pub(crate) use self::table::{Cell, Fields, Table};
+pub(crate) use self::table::{Cell, Fields, Table, laid_out};
 use crate::duration::show_duration;
 use crate::exit::{Exit, Failure};
 

@@ -116,3 +116,16 @@ fn top_shows_the_node_until_it_is_left_and_gives_the_screen_back() {
     assert_eq!(child.wait().expect("it ends").code(), Some(0));
     assert!(terminal.to_the_end().contains("\u{1b}[?1049l"), "the screen is as it was");
 }
+
+#[test]
+fn whoever_starts_the_tools_by_hand_is_told_what_they_are_for() {
+    let alice = Home::without_dht("alice", &Place::here());
+    let (mut terminal, theirs) = Terminal::new();
+    let mut command = alice.command();
+    command.arg("mcp").stdin(theirs.try_clone().expect("one more")).stdout(Stdio::null()).stderr(theirs);
+    let mut child = command.spawn().expect("it starts");
+    drop(command);
+    terminal.wait_for("docs/mcp.md");
+    terminal.keyboard.write_all(b"\x04").expect("a key is pressed");
+    assert_eq!(child.wait().expect("it ends").code(), Some(3));
+}

@@ -14,10 +14,13 @@ use super::login::Notice;
 use crate::args::{Area, Cli, NodeCommand, P2p};
 use crate::command;
 use crate::exit::Failure;
-use crate::output::{Output, Shown};
+use crate::output::{Output, Shown, laid_out};
 
 /// The longest notice that is kept, in bytes: a token with many sessions is the longest that is worth it.
 const MAX_NOTICE: usize = 32 << 10;
+
+/// How wide the tables in a notice are, in characters: that of a page on a wide screen.
+const COLUMNS: usize = 100;
 
 /// Everything that the page can do.
 const ACTIONS: [&str; 14] = [
@@ -107,7 +110,7 @@ fn parse(words: Vec<String>) -> Result<NodeCommand, Failure> {
 
 fn notice(result: Result<Shown, Failure>) -> Notice {
     let plain = |styled: &str| {
-        let mut text = anstream::adapter::strip_str(styled).to_string();
+        let mut text = anstream::adapter::strip_str(&laid_out(styled, Some(COLUMNS))).to_string();
         if text.len() > MAX_NOTICE {
             text.truncate(text.floor_char_boundary(MAX_NOTICE));
         }
@@ -190,6 +193,14 @@ mod tests {
     fn what_is_refused_is_said_in_one_sentence() {
         let failure = words_of("join", &[("topic", "")]).unwrap_err();
         assert!(!failure.message.contains('\n') && !failure.message.is_empty(), "{failure}");
+    }
+
+    #[test]
+    fn a_table_in_a_notice_has_its_columns_apart() {
+        let mut table = crate::output::Table::new(["GRANT", "PEER"], "none");
+        table.row(["12ab34cd".into(), "bob".into()]);
+        let said = notice(Ok(Shown { out: table.render(), ..Shown::default() }));
+        assert_eq!(said.text, "GRANT     PEER\n12ab34cd  bob");
     }
 
     #[test]

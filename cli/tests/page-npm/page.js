@@ -107,6 +107,7 @@ await step("access to one session is revoked, and the peer is refused there", as
   await go("Access");
   await page.locator("#grants li", { hasText: "docs" }).getByRole("button", { name: "Revoke" }).click();
   await page.locator("#notice").waitFor();
+  check(/GRANT +PEER +SESSIONS/.test(await notice()), `what is left, as a table: ${await notice()}`);
   same((await wopr("bob", "p2p", "log", ALICE, "--session", "docs", "--message", "x", "--no-queue")).code, 7, "to docs");
   same((await wopr("bob", "p2p", "log", ALICE, "--session", "main", "--message", "x", "--no-queue")).code, 0, "to main");
 });
