@@ -62,7 +62,7 @@ impl Terminal {
     }
 
     /// Everything, when the programs have ended.
-    fn to_the_end(mut self) -> String {
+    fn until_the_end(mut self) -> String {
         while let Ok(piece) = self.screen.recv_timeout(LIMIT) {
             self.seen += &String::from_utf8_lossy(&piece);
         }
@@ -92,7 +92,7 @@ fn a_terminal_is_told_what_is_waited_for_and_a_pipe_is_told_nothing() {
     fs::write(&go, "").expect("the home can be written");
     let outcome = child.wait_with_output().expect("it ends");
     assert_eq!((outcome.status.code(), outcome.stdout.as_slice()), (Some(0), &b"the answer\n"[..]));
-    let seen = terminal.to_the_end();
+    let seen = terminal.until_the_end();
     assert!(seen.ends_with("\u{1b}[2K") || seen.ends_with('\r'), "nothing of it stays on the screen: {seen:?}");
 
     let piped = bob.p2p(&words).ok();
@@ -114,7 +114,7 @@ fn top_shows_the_node_until_it_is_left_and_gives_the_screen_back() {
     terminal.wait_for("q quit");
     terminal.keyboard.write_all(b"q").expect("a key is pressed");
     assert_eq!(child.wait().expect("it ends").code(), Some(0));
-    assert!(terminal.to_the_end().contains("\u{1b}[?1049l"), "the screen is as it was");
+    assert!(terminal.until_the_end().contains("\u{1b}[?1049l"), "the screen is as it was");
 }
 
 #[test]

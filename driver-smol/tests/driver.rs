@@ -13,7 +13,7 @@ use smol::block_on;
 use smol::future;
 use tempfile::{TempDir, tempdir};
 use wopr_p2p_core::peer::PeerRef;
-use wopr_p2p_core::{Command, CommandError, Config, Document, Reply, StartError};
+use wopr_p2p_core::{Command, CommandError, Config, Document, Reply};
 use wopr_p2p_smol::driver::{Driver, DriverError, Options};
 use wopr_p2p_smol::handler::{Handler, Handlers};
 use wopr_p2p_smol::home::{Home, HomeError};
