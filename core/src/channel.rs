@@ -106,13 +106,14 @@ impl Channel {
     }
 
     /// Checks a request of the dialler as far as that costs nothing: who, where, which version.
-    pub(crate) fn precheck_request(&self, request: &Received) -> Result<(), RejectReason> {
+    pub(crate) fn precheck_request(&self, request: &Received, config: &Config) -> Result<(), RejectReason> {
         let body = &request.message().body;
         // A rotation is sent under the new key and names the old one.
-        if !matches!(body, Body::KeyRotation(_)) && request.message().header.from != self.remote.public() {
+        let named = matches!(body, Body::KeyRotation(_)) || planted!(config, NameBelieved);
+        if !named && request.message().header.from != self.remote.public() {
             return Err(RejectReason::NotForUs);
         }
-        if self.bound.is_some() && body.re() != self.bound {
+        if self.bound.is_some() && body.re() != self.bound && !planted!(config, RequestUnbound) {
             return Err(RejectReason::NotForUs);
         }
         let (v, ephemeral) = match body {
@@ -122,6 +123,9 @@ impl Channel {
             Body::KeyRotation(_) => (self.version, None),
             _ => return Err(RejectReason::Malformed),
         };
+        if planted!(config, Downgrade) {
+            return Ok(());
+        }
         if v != self.version {
             return Err(RejectReason::VersionMismatch);
         }
@@ -137,7 +141,7 @@ impl Channel {
         if header.from != self.remote.public() || self.bound.is_some() != answer.message().body.re().is_some() {
             return Err(RejectReason::NotForUs);
         }
-        if header.ts.abs_diff(now.wall) > config.replay.window {
+        if header.ts.abs_diff(now.wall) > config.replay.window && !planted!(config, AnyTime) {
             return Err(RejectReason::OutsideWindow);
         }
         Ok(())
@@ -172,13 +176,18 @@ impl Channel {
         identity: &Identity,
         remote_static: EncryptKey,
         text: &str,
+        config: &Config,
         rng: &mut Rng,
     ) -> Result<Sealed, CipherError> {
         let Some(remote_ephemeral) = self.remote_ephemeral.filter(|_| self.version >= 2) else {
             let key = PayloadKey::agree(identity.encrypt_secret(), &remote_static)?;
             return Ok(Sealed { payload: key.seal(rng, text.as_bytes()), ephemeral: None });
         };
-        let fresh = EphemeralKey::generate(rng);
+        let fresh = if planted!(config, AnswerUnderStaticKey) {
+            EphemeralKey::from_bytes(&identity.encrypt_secret().to_bytes())
+        } else {
+            EphemeralKey::generate(rng)
+        };
         let key = PayloadKey::agree(fresh.secret(), &remote_ephemeral)?;
         Ok(Sealed { payload: key.seal(rng, text.as_bytes()), ephemeral: Some(fresh.public()) })
     }

@@ -67,6 +67,9 @@ pub struct Config {
     pub max_chain: usize,
     /// Messages that wait for their peers.
     pub outbox: OutboxConfig,
+    /// The bug that this node has, for the simulator to notice.
+    #[cfg(wopr_planted)]
+    pub planted: Option<crate::Bug>,
 }
 
 impl Config {
@@ -163,6 +166,8 @@ impl Default for Config {
             discovery: DiscoveryConfig::default(),
             max_chain: 8,
             outbox: OutboxConfig::default(),
+            #[cfg(wopr_planted)]
+            planted: None,
         }
     }
 }

@@ -55,13 +55,14 @@ impl Dialler {
     /// Reads the listener's answer.
     pub(crate) fn finish(self, answer: Received, config: &Config, now: Now) -> Result<Box<Channel>, DialFault> {
         let header = answer.message().header;
-        if header.from != self.expected.public() {
+        if header.from != self.expected.public() && !planted!(config, AnyListener) {
             return Err(DialFault::Imposter);
         }
-        if header.ts.abs_diff(now.wall) > config.replay.window {
+        if header.ts.abs_diff(now.wall) > config.replay.window && !planted!(config, AnyTime) {
             return Err(DialFault::ClockDiffers);
         }
-        let message = answer.verify(&self.expected).map_err(|_| DialFault::Imposter)?;
+        let unsigned = planted!(config, AnyListener | HelloAckUnsigned).then(|| answer.message().clone());
+        let message = unsigned.or_else(|| answer.verify(&self.expected).ok()).ok_or(DialFault::Imposter)?;
         let ack = match message.body {
             Body::HelloAck(ack) => ack,
             Body::Reject(reject) if reject.re.is_none_or(|re| re == self.nonce) => {
@@ -73,6 +74,7 @@ impl Dialler {
         let bound = match (ack.to, ack.re) {
             (None, None) => None,
             (Some(to), Some(re)) if to == self.local && re == self.nonce => Some(header.nonce),
+            (Some(_), Some(_)) if planted!(config, OldHelloAck) => Some(header.nonce),
             _ => return Err(DialFault::Imposter),
         };
         if !VERSIONS.contains(&ack.version) || ack.version < self.min_version {
@@ -122,13 +124,14 @@ pub(crate) fn precheck(hello: &Received, locals: &[PublicKey], config: &Config, 
     let Body::Hello(body) = &hello.message().body else {
         return Err(RejectReason::Malformed);
     };
-    if locals.contains(&header.from) {
+    if locals.contains(&header.from) && !planted!(config, OwnHello) {
         return Err(RejectReason::NotForUs);
     }
-    if body.to.is_some_and(|to| !locals.contains(&to)) {
+    let stray = body.to.is_some_and(|to| !locals.contains(&to));
+    if stray && !planted!(config, HelloForAnother | OwnHello) {
         return Err(RejectReason::Misdirected);
     }
-    if header.ts.abs_diff(now.wall) > config.replay.window {
+    if header.ts.abs_diff(now.wall) > config.replay.window && !planted!(config, AnyTime) {
         return Err(RejectReason::OutsideWindow);
     }
     Ok(())
@@ -159,7 +162,12 @@ pub(crate) fn answer(
     let (header, Body::Hello(body)) = (hello.header, hello.body) else {
         return Err(RejectReason::Malformed);
     };
-    let version = VERSIONS.into_iter().find(|v| *v >= config.min_version && body.versions.contains(&u64::from(*v)));
+    let common = |v: &u8| *v >= config.min_version && body.versions.contains(&u64::from(*v));
+    let version = if planted!(config, LowestVersion) {
+        VERSIONS.into_iter().rev().find(common)
+    } else {
+        VERSIONS.into_iter().find(common)
+    };
     let own = Header { from: identity.public_key(), nonce: Nonce(rng.bytes()), ts: now.wall };
     let Some(version) = version else {
         let re = body.to.map(|_| header.nonce);

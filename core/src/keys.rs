@@ -130,6 +130,12 @@ impl PublicKey {
         Ok(VerifyingKey { key, public: *self })
     }
 
+    /// The key without a check of its order.
+    #[cfg(wopr_planted)]
+    pub(crate) fn unchecked_verifying_key(&self) -> Option<VerifyingKey> {
+        DalekKey::from_bytes(&self.0).ok().map(|key| VerifyingKey { key, public: *self })
+    }
+
     /// SHA-256 of the key's base64 text: where the node can be met.
     #[must_use]
     pub fn topic(&self) -> Topic {
@@ -166,6 +172,10 @@ impl VerifyingKey {
     /// `verify_strict`).
     #[must_use]
     pub fn verifies(&self, bytes: &[u8], signature: &[u8; 64]) -> bool {
+        #[cfg(wopr_planted)]
+        if self.key.is_weak() {
+            return ed25519_dalek::Verifier::verify(&self.key, bytes, &Signature::from_bytes(signature)).is_ok();
+        }
         self.key.verify_strict(bytes, &Signature::from_bytes(signature)).is_ok()
     }
 }

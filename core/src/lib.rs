@@ -56,6 +56,9 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+#[macro_use]
+mod planted;
+
 pub mod access;
 pub mod chain;
 mod channel;
@@ -90,3 +93,5 @@ pub use self::node::{
     Node, OnceOnly, Output, Question, Reply, SessionEntry, StartError, Stored, StreamId, StreamOrigin, TransportKey,
     WriteFailed, WriteId,
 };
+#[cfg(wopr_planted)]
+pub use self::planted::Bug;

@@ -171,6 +171,11 @@ impl Node {
             };
             match self.prepare(change, now) {
                 Ok(under_way) => {
+                    if planted!(self.config, ClaimAckedBeforeStored)
+                        && let Then::Claimed { stream, re, .. } = under_way.then
+                    {
+                        self.acknowledge(stream, re, now);
+                    }
                     self.changes.under_way = Some(under_way);
                     self.write_next_document(now);
                 }
@@ -262,7 +267,13 @@ impl Node {
         let Some(peer) = self.streams.get(&stream).and_then(|s| s.channel()).map(|c| c.remote().public()) else {
             return Err(refuse("claim failed".to_string()));
         };
-        let invite = next.invites.claim(&nonce, &peer, now.wall).map_err(|error| refuse(error.to_string()))?;
+        let subject = if planted!(self.config, TokenOfAnother) {
+            next.invites.get(&nonce).map_or(peer, |invite| invite.subject)
+        } else {
+            peer
+        };
+        let at = if planted!(self.config, TokenNeverExpires) { WallTime::default() } else { now.wall };
+        let invite = next.invites.claim(&nonce, &subject, at).map_err(|error| refuse(error.to_string()))?;
         let grant = Grant {
             id: grant_id,
             peer,
@@ -274,6 +285,9 @@ impl Node {
             expires: None,
             invite: Some(nonce),
         };
+        if planted!(self.config, TokenTwice) {
+            next.invites.unclaim(&nonce);
+        }
         next.peers.add(peer, now.wall).map_err(|_| refuse("claim failed".to_string()))?;
         next.peers.restore(&peer);
         next.peers.set_encrypt_key(&peer, encrypt_key);
@@ -292,9 +306,11 @@ impl Node {
         now: Now,
     ) -> Result<Then, Refusal> {
         let RotationStatement { old, new, new_encrypt, reason, .. } = statement;
+        #[cfg(wopr_planted)]
+        let old = self.successor_of(next, old);
         match next.peers.rotate(&Rotation { old, new, new_encrypt, reason, valid_until: until }, now.wall) {
             Ok(RotateOutcome::Moved) => {
-                next.grants.rekey(&statement.old, &statement.new);
+                next.grants.rekey(&old, &new);
                 Ok(Then::PeerRotated { stream, re, statement, until })
             }
             // Told before: the peer did not hear our acknowledgement, or a crash let it forget that it did.

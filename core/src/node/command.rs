@@ -78,9 +78,11 @@ impl Node {
             Command::RevokePeer { peer, session: None } => {
                 let peer = self.revocable(&peer)?;
                 self.drop_pending_access(&peer);
+                let leave = planted!(self.config, InviteSurvives);
                 let (grants, invites) = self.at_once(|access| {
                     access.peers.revoke(&peer, now.wall);
-                    (access.grants.remove_peer(&peer), access.invites.revoke_subject(&peer, now.wall))
+                    let invites = if leave { Vec::new() } else { access.invites.revoke_subject(&peer, now.wall) };
+                    (access.grants.remove_peer(&peer), invites)
                 });
                 self.revoked(command, grants, Vec::new(), invites, now);
             }
@@ -296,6 +298,9 @@ impl Node {
         }
         self.stop_unauthorised_asks(now);
         let reply = Reply::Revoked { grants, narrowed, invites };
+        if planted!(self.config, RevocationNotStored) {
+            return self.finish(command, Ok(reply));
+        }
         let documents = Vec::from([Document::Access, Document::Peers]);
         self.change(Change::Persist { command: Some((command, reply)), documents }, now);
     }
@@ -306,6 +311,7 @@ impl Node {
             .asks
             .iter()
             .filter(|(_, ask)| !self.authorised(&ask.peer, &ask.session, &ask.kind, now))
+            .filter(|_| !planted!(self.config, RevokedAnswered))
             .map(|(id, _)| *id)
             .collect();
         self.refuse_stale_questions(now);
@@ -329,7 +335,7 @@ impl Node {
         if self.identity.find(&token.issuer).is_none() || self.is_compromised(&token.issuer) {
             return refuse(self, "token not issued by this peer");
         }
-        if token.subject != header.from {
+        if token.subject != header.from && !planted!(self.config, TokenOfAnother) {
             return refuse(self, "token not issued for you");
         }
         let change = Change::Claim {

@@ -100,6 +100,9 @@ impl Node {
         let from = self.display_name(&delivery.peer);
         let (content, peer, once) = (delivery.text.clone(), delivery.peer, self.look_for(&delivery));
         let entry = SessionEntry { at: now.wall, from, kind, content, peer, once };
+        if planted!(self.config, AckedBeforeStored) && kind == EntryKind::Message {
+            self.acknowledge_log(&delivery, now);
+        }
         self.record(delivery.session.clone(), entry, AfterWrite::Record(delivery));
     }
 
@@ -116,16 +119,15 @@ impl Node {
         match delivery.kind {
             Kind::Log { .. } => {
                 self.served(delivery.stream);
-                let session = Some(delivery.session);
-                self.answer(
-                    delivery.stream,
-                    delivery.nonce,
-                    |re| Body::Ack(Ack { encrypt_key: None, session, re }),
-                    now,
-                );
+                self.acknowledge_log(&delivery, now);
             }
             Kind::Inject { .. } => self.ask(delivery, now),
         }
+    }
+
+    pub(super) fn acknowledge_log(&mut self, delivery: &Delivery, now: Now) {
+        let session = Some(delivery.session.clone());
+        self.answer(delivery.stream, delivery.nonce, |re| Body::Ack(Ack { encrypt_key: None, session, re }), now);
     }
 
     /// How many questions are with the AI, or will be as soon as they are stored.
@@ -195,7 +197,8 @@ impl Node {
             return self.delivery_failed(&delivery, &session, reason, now);
         }
         // The answer would tell a peer what it may no longer ask.
-        if !self.authorised(&delivery.peer, &delivery.session, &delivery.kind, now) {
+        let authorised = self.authorised(&delivery.peer, &delivery.session, &delivery.kind, now);
+        if !authorised && !planted!(self.config, RevokedAnswered) {
             return self.refuse_delivery(&delivery, RejectReason::Unauthorized, now);
         }
         let Kind::Inject { request, encrypt_key, .. } = &delivery.kind else {
@@ -207,9 +210,11 @@ impl Node {
         let Some(identity) = self.identity.find(&channel.local()) else {
             return;
         };
-        let Ok(sealed) = channel.seal_answer(identity, *encrypt_key, answer, &mut self.rng) else {
+        let Ok(sealed) = channel.seal_answer(identity, *encrypt_key, answer, &self.config, &mut self.rng) else {
             return self.refuse_delivery(&delivery, RejectReason::Failed, now);
         };
+        #[cfg(wopr_planted)]
+        let sealed = self.in_clear(sealed, answer);
         if sealed.payload.len() > self.config.max_payload {
             return self.refuse_delivery(&delivery, RejectReason::PayloadTooLarge, now);
         }

@@ -18,6 +18,8 @@ mod io;
 mod once;
 mod outbox;
 mod ping;
+#[cfg(wopr_planted)]
+mod planted;
 mod request;
 mod rotate;
 mod serve;
@@ -155,8 +157,11 @@ impl Node {
     ///
     /// # Errors
     /// A damaged document or a bad config. A missing document is none: it means a new node.
-    pub fn new(config: Config, stored: Stored, seed: [u8; 32], now: Now) -> Result<Self, StartError> {
+    pub fn new(mut config: Config, stored: Stored, seed: [u8; 32], now: Now) -> Result<Self, StartError> {
         config.validate().map_err(StartError::Config)?;
+        if planted!(config, CountersUnbounded) {
+            config.rates.max_transports = usize::MAX;
+        }
         let mut rng = Rng::new(seed);
         let damaged = |document| move |error| StartError::Damaged(document, error);
         let fresh = stored.identity.is_none();
@@ -173,8 +178,10 @@ impl Node {
             None => RateLimiter::new(config.rates),
         };
         let replay = match stored.replay {
-            Some(journal) => ReplayWindow::load(config.replay, &journal, now.wall),
-            None => ReplayWindow::new(config.replay),
+            Some(journal) if !planted!(config, NoncesForgotten) => {
+                ReplayWindow::load(config.replay, &journal, now.wall)
+            }
+            _ => ReplayWindow::new(config.replay),
         };
         let waiting = Outbox::load(stored.outbox.as_deref().unwrap_or_default());
         let outgoing = outbox::Outgoing::new(waiting.map_err(damaged(Document::Outbox))?, now);

@@ -24,7 +24,7 @@ use sha2::{Digest as _, Sha256};
 use super::Node;
 use super::deliver::{Delivery, Kind};
 use crate::keys::{Nonce, PublicKey};
-use crate::message::{Ack, Body, Once};
+use crate::message::Once;
 use crate::outbox::MAX_WAIT;
 use crate::time::{Now, WallTime};
 
@@ -87,6 +87,9 @@ impl Node {
         let Kind::Log { once: Some(once) } = delivery.kind else {
             return None;
         };
+        if planted!(self.config, QueuedTwice) {
+            return None;
+        }
         let senders = self.keys_of(&delivery.peer);
         // Their clock may be ahead of ours by as much as a message's time may be.
         let ahead = self.config.replay.window.as_millis() as u64 * 2;
@@ -105,11 +108,10 @@ impl Node {
         let Kind::Log { once: Some(once) } = &delivery.kind else {
             return false;
         };
-        if !self.delivered.contains(delivery, once) {
+        if !self.delivered.contains(delivery, once) || planted!(self.config, QueuedTwice) {
             return false;
         }
-        let session = Some(delivery.session.clone());
-        self.answer(delivery.stream, delivery.nonce, |re| Body::Ack(Ack { encrypt_key: None, session, re }), now);
+        self.acknowledge_log(delivery, now);
         true
     }
 

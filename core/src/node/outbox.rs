@@ -119,6 +119,10 @@ impl Node {
         let expires = now.wall + expires_in.min(MAX_WAIT);
         let message = Queued { id, peer: target, session, text, queued: now.wall, expires };
         let line = self.outgoing.table.push(message);
+        #[cfg(wopr_planted)]
+        if planted!(self.config, QueueJumped) {
+            self.outgoing.table.jump();
+        }
         self.outgoing.waiting.insert(id, Waiter { command, until: now.mono + timeout });
         self.append_outbox(line, AfterLine::Queued(id));
         Ok(())
@@ -321,6 +325,9 @@ impl Node {
                 }
                 self.lane_failed(target, &error, now);
                 self.stop_waiting_for(target);
+                if planted!(self.config, QueuedForgotten) {
+                    self.outgoing.table.remove(id);
+                }
             }
         }
         self.pump_outbox(now);

@@ -163,7 +163,7 @@ impl Node {
                     channel.side() == Side::Dialler
                         && channel.local() == *local
                         && channel.remote().public() == *target
-                        && channel.expires(&self.config) > now.mono
+                        && (channel.expires(&self.config) > now.mono || planted!(self.config, KeysNeverAge))
                 })
             })
             .map(|(id, _)| *id)
@@ -186,8 +186,13 @@ impl Node {
         let remote_static = self.access.peers.get(&target).and_then(|peer| peer.encrypt_key);
         let (v, re, encrypt_key) = (channel.version(), channel.bound(), identity.encrypt_key());
         let mut from = request.local;
+        let rng = &mut self.rng;
+        #[cfg(wopr_planted)]
+        let mut fixed = crate::rng::Rng::new([0; 32]);
+        #[cfg(wopr_planted)]
+        let rng = if planted!(self.config, SameIv) { &mut fixed } else { rng };
         let mut seal = |channel: &mut Channel, text: &str| -> Result<Sealed, CommandError> {
-            let sealed = channel.seal_request(identity, remote_static, text, &mut self.rng);
+            let sealed = channel.seal_request(identity, remote_static, text, rng);
             let sealed = sealed.map_err(|_| CommandError::VersionMismatch(target))?;
             let (size, limit) = (sealed.payload.len(), self.config.max_payload);
             if size > limit { Err(CommandError::PayloadTooLarge { size, limit }) } else { Ok(sealed) }
@@ -218,7 +223,11 @@ impl Node {
                 Body::KeyRotation(KeyRotation { statement: statement.clone(), proof, re })
             }
         };
-        let nonce = Nonce(self.rng.bytes());
+        let nonce = if planted!(self.config, NonceIsTime) {
+            Nonce(u128::from(now.wall.as_millis()).to_be_bytes())
+        } else {
+            Nonce(self.rng.bytes())
+        };
         let line = Channel::line(identity, Header { from, nonce, ts: now.wall }, body);
         request.sent = Some((id, nonce));
         stream.asked.insert(nonce, number);
@@ -243,6 +252,7 @@ impl Node {
         let nonce = match channel.bound() {
             // A refusal of something that the peer could not even read: it is clear what, if there is only one.
             Some(handshake) if re == Some(handshake) && stream.asked.len() == 1 => stream.asked.keys().next().copied(),
+            Some(_) if planted!(self.config, AnyAnswer) => stream.asked.keys().next().copied(),
             Some(_) => re,
             None => stream.asked.keys().next().copied(),
         };
@@ -253,7 +263,8 @@ impl Node {
             }
             return;
         };
-        let Ok(message) = answer.verify(channel.remote()) else {
+        let unsigned = planted!(self.config, AnswerUnsigned).then(|| answer.message().clone());
+        let Some(message) = unsigned.or_else(|| answer.verify(channel.remote()).ok()) else {
             return self.invalid(id, RejectReason::BadSignature, now);
         };
         if self.requests.get(&number).is_some_and(|request| request.is_not_answered_by(&message.body)) {
@@ -341,6 +352,9 @@ impl Node {
             | What::Inject { command, .. }
             | What::Claim { command, .. }
             | What::Ping { command, .. } => {
+                if planted!(self.config, NeverFinished) && matches!(result, Err(CommandError::NoAnswer(_))) {
+                    return;
+                }
                 self.finish(command, result);
             }
         }

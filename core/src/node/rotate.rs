@@ -69,6 +69,10 @@ impl Node {
         let valid_until = now.wall + self.config.grace(reason);
         next.retired.push(RetiredIdentity { identity, valid_until, reason, statement, told: Default::default() });
         let until = wait.map(|wait| now.mono + wait);
+        if planted!(self.config, KeysUsedBeforeStored) {
+            self.own_rotated(command, until, next, now);
+            return self.store_identity();
+        }
         self.change(Change::OwnRotation { command, until, next }, now);
     }
 
@@ -82,7 +86,9 @@ impl Node {
                 told.extend(earlier.told);
             }
         }
-        self.outputs.push_back(Output::Listen { topic: new.topic() });
+        if !planted!(self.config, NewKeyUnreachable) {
+            self.outputs.push_back(Output::Listen { topic: new.topic() });
+        }
         self.event(Event::OwnKeyRotated { old, new });
         // Everybody in the table knows the key before, whatever the wall clock said when they were added.
         let peers: Vec<PublicKey> = self.access.peers.iter().map(|peer| peer.key).collect();
@@ -178,7 +184,8 @@ impl Node {
     /// Plans to tell a peer that knows us by this key of every key that came after it.
     pub(super) fn known_by(&mut self, local: PublicKey, peer: PublicKey, now: Now) {
         let peer = self.acting(peer, now);
-        if self.access.peers.get(&peer).is_none_or(|peer| peer.revoked.is_some()) {
+        if self.access.peers.get(&peer).is_none_or(|peer| peer.revoked.is_some()) || planted!(self.config, PeersNotTold)
+        {
             return;
         }
         let since = self.identity.retired.iter().skip_while(|retired| retired.identity.public_key() != local);
@@ -306,19 +313,28 @@ impl Node {
             return;
         };
         let words = "invalid key rotation";
-        let Ok(statement) = RotationStatement::parse_and_verify(rotation.statement.as_bytes()) else {
+        let statement = RotationStatement::parse_and_verify(rotation.statement.as_bytes());
+        #[cfg(wopr_planted)]
+        let statement = statement.or_else(|error| self.unsigned_rotation(rotation).ok_or(error));
+        let Ok(statement) = statement else {
             return self.refuse(id, Some(header.nonce), None, RejectReason::BadRotation, words, now);
         };
         // The handshake proved the new key; where both sides can, it also signs this very statement in this stream.
-        let proved = statement.new == channel.remote().public()
-            && statement.old == header.from
-            && match channel.bound() {
-                None => true,
-                Some(nonce) => rotation.proof.as_ref().is_some_and(|proof| {
-                    channel.remote().verifies(&KeyRotation::proof_bytes(&rotation.statement, nonce), proof)
-                }),
-            };
+        let proved = planted!(self.config, RotationUnproven)
+            || statement.new == channel.remote().public()
+                && statement.old == header.from
+                && match channel.bound() {
+                    None => true,
+                    Some(nonce) => rotation.proof.as_ref().is_some_and(|proof| {
+                        channel.remote().verifies(&KeyRotation::proof_bytes(&rotation.statement, nonce), proof)
+                    }),
+                };
         let until = statement.grace_until(now.wall, self.config.grace(statement.reason), self.config.replay.window);
+        let until = if planted!(self.config, GraceUnbounded) {
+            Ok(now.wall + Duration::from_secs(365 * 24 * 3600))
+        } else {
+            until
+        };
         let ours = self.identity.find(&statement.new).is_some() || self.identity.find(&statement.old).is_some();
         match until {
             Ok(until) if proved && !ours => {

@@ -29,7 +29,7 @@ impl Node {
             return;
         };
         let (key, expires) = (channel.remote().clone(), channel.expires(&self.config));
-        if expires <= now.mono {
+        if expires <= now.mono && !planted!(self.config, KeysNeverAge) {
             // No nuisance: a peer with another limit cannot know.
             let (nonce, words) = (Some(request.message().header.nonce), "the keys of this stream are too old");
             self.refuse(id, nonce, None, RejectReason::OutsideWindow, words, now);
@@ -38,14 +38,16 @@ impl Node {
         if let Err(reason) = self.precheck(id, &request, &key, now) {
             return self.refuse_early(id, &request, reason, now);
         }
-        let peer = self.acting(key.public(), now);
+        let name = if planted!(self.config, NameBelieved) { request.message().header.from } else { key.public() };
+        let peer = self.acting(name, now);
         // Nobody signs a rotation's envelope: its statement and its proof stand for themselves.
         if matches!(request.message().body, Body::KeyRotation(_)) {
             return self.serve_rotation(id, request, peer, now);
         }
-        match request.verify(&key) {
-            Ok(message) => self.serve_message(id, message, peer, now),
-            Err(_) => self.invalid(id, RejectReason::BadSignature, now),
+        let unsigned = planted!(self.config, RequestUnsigned | NameBelieved).then(|| request.message().clone());
+        match unsigned.or_else(|| request.verify(&key).ok()) {
+            Some(message) => self.serve_message(id, message, peer, now),
+            None => self.invalid(id, RejectReason::BadSignature, now),
         }
     }
 
@@ -110,7 +112,7 @@ impl Node {
     /// Everything that can be checked before any arithmetic.
     fn precheck(&self, id: StreamId, request: &Received, key: &VerifyingKey, now: Now) -> Result<(), RejectReason> {
         let channel = self.streams.get(&id).and_then(|stream| stream.channel()).ok_or(RejectReason::NotForUs)?;
-        channel.precheck_request(request)?;
+        channel.precheck_request(request, &self.config)?;
         let (action, payload) = match &request.message().body {
             Body::Log(log) => (Action::Log, log.payload.len()),
             Body::Inject(inject) => (Action::Inject, inject.payload.len()),
@@ -126,10 +128,15 @@ impl Node {
         match self.replay.check(&key.public(), &header.nonce, header.ts, now.wall) {
             _ if rotation => {}
             Ok(()) => {}
+            Err(ReplayError::TooOld | ReplayError::TooNew) if planted!(self.config, AnyTime) => {}
             Err(ReplayError::TooOld | ReplayError::TooNew) => return Err(RejectReason::OutsideWindow),
             Err(ReplayError::Seen | ReplayError::BelowFloor) => return Err(RejectReason::Replayed),
         }
         if self.limits.banned(self.subject(id, peer), action, now).is_some() {
+            return Err(RejectReason::RateLimited);
+        }
+        let by_name = || self.limits.banned(Subject::Peer(peer), Action::Invalid, now).is_some();
+        if planted!(self.config, BannedByName) && by_name() {
             return Err(RejectReason::RateLimited);
         }
         Ok(())
@@ -185,8 +192,11 @@ impl Node {
     ) {
         let nonce = Some(header.nonce);
         // A known peer's nonce is spent even if the message is refused; a stranger's must not fill the table.
+        #[cfg(wopr_planted)]
+        self.clear_nonces();
+        let time = if planted!(self.config, AnyTime) { header.ts } else { now.wall };
         let journal = if self.access.peers.get(&peer).is_some() {
-            match self.replay.accept(&header.from, &header.nonce, header.ts, now.wall) {
+            match self.replay.accept(&header.from, &header.nonce, header.ts, time) {
                 Ok(line) => Some(line),
                 Err(_) => return self.invalid(id, RejectReason::Replayed, now),
             }
@@ -207,7 +217,8 @@ impl Node {
                 return self.invalid(id, reason, now);
             }
         };
-        if matches!(kind, Kind::Inject { .. }) && self.questions() >= self.config.max_asks {
+        let crowded = self.questions() >= self.config.max_asks && !planted!(self.config, QuestionsUnbounded);
+        if matches!(kind, Kind::Inject { .. }) && crowded {
             let words = "too many requests at once";
             return self.refuse(id, nonce, Some(session), RejectReason::Crowded, words, now);
         }
@@ -241,7 +252,11 @@ impl Node {
     fn open(&mut self, id: StreamId, encrypt_key: EncryptKey, payload: &str) -> Result<String, RejectReason> {
         let channel = self.streams.get_mut(&id).and_then(|stream| stream.channel_mut()).ok_or(RejectReason::Failed)?;
         let identity = self.identity.find(&channel.local()).ok_or(RejectReason::Failed)?;
-        channel.open_request(identity, encrypt_key, payload).map_err(|_| RejectReason::Undecryptable)
+        let text = channel.open_request(identity, encrypt_key, payload);
+        #[cfg(wopr_planted)]
+        let text =
+            text.or_else(|error| super::planted::open_downgraded(&self.config, identity, encrypt_key, payload, error));
+        text.map_err(|_| RejectReason::Undecryptable)
     }
 
     /// Answers a request with a refusal. The stream stays open.

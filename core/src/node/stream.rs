@@ -83,7 +83,7 @@ impl Node {
         match origin {
             StreamOrigin::Dialled(dial) => self.dialled(id, dial, remote, now),
             StreamOrigin::Accepted { topics } => {
-                if self.limits.banned(Subject::Transport(remote.0), Action::Invalid, now).is_some() {
+                if self.limits.banned(self.transport(remote), Action::Invalid, now).is_some() {
                     return self.turn_away(id, remote, RejectReason::RateLimited);
                 }
                 if !self.make_room(remote, now) {
@@ -107,7 +107,9 @@ impl Node {
         phase: Phase,
         now: Now,
     ) {
-        let lines = LineBuffer::new(self.config.max_line().max(Config::MAX_STRANGER_LINE) + READ_AHEAD);
+        let longest = self.config.max_line().max(Config::MAX_STRANGER_LINE);
+        let longest = if planted!(self.config, LineUnbounded) { usize::MAX / 4 } else { longest };
+        let lines = LineBuffer::new(longest + READ_AHEAD);
         // No listener answers with an empty line; an original sender fails on it, too.
         let lines = if matches!(phase, Phase::AwaitAck(..)) { lines.without_empty_lines() } else { lines };
         let stream = Stream {
@@ -130,6 +132,9 @@ impl Node {
 
     /// Makes room for one more accepted stream, at the cost of strangers; false if there is none to be had.
     fn make_room(&mut self, remote: TransportKey, now: Now) -> bool {
+        if planted!(self.config, StrangersCrowd) {
+            return true;
+        }
         let same = self.streams.values().filter(|s| !s.dialled() && s.remote == remote).count();
         if same >= self.config.max_streams_per_remote {
             return false;
@@ -159,6 +164,8 @@ impl Node {
     /// The longest line that the other side of a stream may send.
     fn line_limit(&self, stream: &Stream) -> usize {
         match &stream.phase {
+            Phase::Open(_) if planted!(self.config, LineUnbounded) && self.is_known(stream) => usize::MAX,
+            _ if planted!(self.config, StrangersSendMuch) => self.config.max_line(),
             Phase::Open(_) if self.is_known(stream) => self.config.max_line().max(Config::MAX_STRANGER_LINE),
             _ => Config::MAX_STRANGER_LINE,
         }
@@ -207,10 +214,16 @@ impl Node {
     }
 
     fn line(&mut self, id: StreamId, line: &[u8], now: Now) {
-        let received = match json::decode(line) {
+        let received = json::decode(line);
+        #[cfg(wopr_planted)]
+        let received = received.or_else(|error| self.read_leniently(line).ok_or(error));
+        let received = match received {
             Ok(received) => received,
+            Err(error) if planted!(self.config, Unwrapped) => panic!("{error}"),
             Err(_) => return self.invalid(id, RejectReason::Malformed, now),
         };
+        #[cfg(wopr_planted)]
+        self.skip_handshake(id, &received, now);
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
@@ -236,10 +249,14 @@ impl Node {
         }
         let from = hello.message().header.from;
         let local = self.local_for(&from, &stream.locals, handshake::addressee(&hello), now);
-        let Ok(key) = from.verifying_key() else {
+        let key = from.verifying_key();
+        #[cfg(wopr_planted)]
+        let key = key.or_else(|error| self.weak_key(&from).ok_or(error));
+        let Ok(key) = key else {
             return self.invalid(id, RejectReason::BadSignature, now);
         };
-        let Ok(message) = hello.verify(&key) else {
+        let unsigned = planted!(self.config, HelloUnsigned).then(|| hello.message().clone());
+        let Some(message) = unsigned.or_else(|| hello.verify(&key).ok()) else {
             return self.invalid(id, RejectReason::BadSignature, now);
         };
         let Some(identity) = self.identity.find(&local) else {
@@ -273,7 +290,9 @@ impl Node {
     /// old one for a peer that has not heard of the new one.
     fn local_for(&self, from: &PublicKey, locals: &[PublicKey], named: Option<PublicKey>, now: Now) -> PublicKey {
         let current = self.identity.current.public_key();
-        if let Some(named) = named {
+        if let Some(named) = named
+            && !planted!(self.config, HelloForAnother | OwnHello)
+        {
             return named;
         }
         if let [only] = locals {
@@ -381,7 +400,12 @@ impl Node {
             _ => false,
         };
         if !dialled && !excused {
-            self.charge(Subject::Transport(remote.0), Action::Invalid, now);
+            self.charge(self.transport(remote), Action::Invalid, now);
+        }
+        if planted!(self.config, BannedByName)
+            && let Some(peer) = peer
+        {
+            self.charge(Subject::Peer(self.acting(peer, now)), Action::Invalid, now);
         }
         match peer {
             // It has been told, and the owner has heard of it.
@@ -392,8 +416,20 @@ impl Node {
         self.close(id, now);
     }
 
+    /// Whom the nuisance of a stream counts against.
+    fn transport(&self, remote: TransportKey) -> Subject {
+        Subject::Transport(if planted!(self.config, SharedBan) { [0; 32] } else { remote.0 })
+    }
+
     /// Counts one action; false if it is over the limit.
     pub(super) fn charge(&mut self, subject: Subject, action: Action, now: Now) -> bool {
+        let uncounted = match action {
+            Action::Invalid => planted!(self.config, InvalidUncounted),
+            Action::Inject | Action::Log | Action::Claim => planted!(self.config, RequestsUncounted),
+        };
+        if uncounted {
+            return true;
+        }
         self.limits_dirty = true;
         match self.limits.check(subject, action, now) {
             Verdict::Allowed => true,

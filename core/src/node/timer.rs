@@ -74,7 +74,9 @@ impl Node {
             self.save_limits(now);
         }
         if self.expiries_seen + LOOK_AT_WALL_CLOCK_EVERY <= now.mono {
-            self.expiries_seen = now.mono;
+            if !planted!(self.config, TimerStuck) {
+                self.expiries_seen = now.mono;
+            }
             self.mend_rotations(now);
             self.retire_expired(now);
             self.prune_access(now);
@@ -89,6 +91,9 @@ impl Node {
 
     /// Ends what the wall clock has ended, for good: stored, so that a clock that steps back brings nothing back.
     fn prune_access(&mut self, now: Now) {
+        if planted!(self.config, GrantsNeverExpire) {
+            return;
+        }
         let (ended, past_keys) = self.at_once(|access| {
             access.invites.prune(now.wall);
             (access.grants.prune_expired(now.wall), access.peers.prune(now.wall))
@@ -127,7 +132,12 @@ impl Node {
     pub(super) fn save_limits(&mut self, now: Now) {
         self.limits_dirty = false;
         self.limits_saved = now.mono;
-        let write = DocumentWrite::Replace(Zeroizing::new(self.limits.to_json(now)));
+        let bytes = self.limits.to_json(now);
+        let write = if planted!(self.config, LimitsAppended) {
+            DocumentWrite::Append([bytes, Vec::from(b"\n")].concat())
+        } else {
+            DocumentWrite::Replace(Zeroizing::new(bytes))
+        };
         self.store(Document::Limits, write, AfterWrite::Nothing(Document::Limits));
     }
 }
