@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use wopr_p2p_core::invite::InviteToken;
+use wopr_p2p_core::keys::Nonce;
 use wopr_p2p_core::{Document, DocumentWrite, SessionEntry, Stored, WriteFailed, WriteId};
 
 use crate::rng::Rng;
@@ -37,6 +39,8 @@ pub(crate) struct Content {
     documents: BTreeMap<Document, Vec<u8>>,
     /// The lines of each session's file.
     pub(crate) sessions: BTreeMap<String, Vec<SessionEntry>>,
+    /// The last line that was written once only, with its session; for somebody to look at.
+    pub(crate) appended: Option<(String, String)>,
 }
 
 impl Content {
@@ -61,6 +65,18 @@ impl Content {
         self.sessions.get(session).map_or(0, |lines| lines.iter().filter(|line| line.content == text).count())
     }
 
+    /// Whether an invite, given by its token, is stored as one that nobody has claimed or taken back.
+    #[must_use]
+    pub(crate) fn has_open_invite(&self, token: &str) -> bool {
+        let Ok(token) = InviteToken::parse(token) else {
+            return false;
+        };
+        let access = self.documents.get(&Document::Access).and_then(|json| serde_json::from_slice(json).ok());
+        let access: serde_json::Value = access.unwrap_or_default();
+        let mut invites = access["invites"].as_array().into_iter().flatten();
+        invites.any(|invite| invite["nonce"] == token.nonce.to_string() && invite["state"] == "open")
+    }
+
     fn apply(&mut self, write: &Write) {
         match write {
             Write::Document(document, DocumentWrite::Replace(bytes)) => {
@@ -71,8 +87,31 @@ impl Content {
                 repair(file);
                 file.extend_from_slice(bytes);
             }
-            Write::Line(session, entry) => self.sessions.entry(session.clone()).or_default().push(entry.clone()),
+            Write::Line(session, entry) => self.append(session, entry),
         }
+    }
+
+    /// A line that has to be there once is looked for before it is written.
+    fn append(&mut self, session: &str, entry: &SessionEntry) {
+        let lines = self.sessions.entry(session.to_owned()).or_default();
+        if let Some(once) = &entry.once {
+            let copy = |line: &SessionEntry| {
+                let same = line.once.as_ref().is_some_and(|it| it.id == once.id) && line.content == entry.content;
+                same && once.senders.contains(&line.peer)
+            };
+            if lines.iter().any(copy) {
+                return;
+            }
+            self.appended = Some((session.to_owned(), entry.content.clone()));
+        }
+        lines.push(entry.clone());
+    }
+
+    /// Whether a message stands in the outbox.
+    #[must_use]
+    pub(crate) fn has_queued(&self, id: &Nonce) -> bool {
+        let outbox = self.documents.get(&Document::Outbox);
+        outbox.is_some_and(|bytes| crate::oracle::contains(bytes, id.to_string().as_bytes()))
     }
 
     /// Leaves a part of an append. A document is replaced wholly or not at all, and a torn line of a session's file is

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wopr_p2p_core::keys::PublicKey;
+use wopr_p2p_core::keys::{Nonce, PublicKey};
 use wopr_p2p_core::time::Now;
 use wopr_p2p_core::{AskId, CommandId, Config, DialId, Node, StreamId, TransportKey};
 
@@ -11,22 +11,26 @@ use crate::disk::{Content, Disk};
 use crate::ledger::Books;
 use crate::net::Party;
 use crate::state::State;
+use crate::world::Let;
 
 /// What an owner ordered, as far as the result has to be judged.
 #[derive(Clone, Debug)]
 pub(crate) enum Order {
     /// A text for a session; `probe` if it must arrive.
     Log { to: Party, text: String, probe: bool },
+    /// A text that may wait.
+    Queue { to: Party, text: String },
     /// A question.
     Inject { to: Party, text: String },
     /// A permission.
     Grant,
     /// Something is taken back.
     Revoke,
-    /// An invite is made, to be handed over so many seconds later.
-    Invite { to: Party, seconds: u64, twice: bool },
+    /// An invite is made, to be handed over so many seconds later; `revoked` if everything was taken from that peer by
+    /// an order that came after this one.
+    Invite { to: Party, seconds: u64, twice: bool, revoked: Option<CommandId> },
     /// An invite is claimed.
-    Claim { at: Party },
+    Claim { at: Party, token: String },
     /// New keys.
     Rotate,
 }
@@ -77,6 +81,14 @@ pub(crate) struct Host {
     pub(crate) disordered: bool,
     /// How often it changed its keys.
     pub(crate) rotations: u32,
+    /// Texts that its owner was told wait for their receivers.
+    pub(crate) waiting: BTreeMap<Nonce, String>,
+    /// The last of each sender's waiting texts that came.
+    pub(crate) in_order: BTreeMap<Party, u64>,
+    /// When its wall clock was set last.
+    pub(crate) clock_set: Micros,
+    /// What it let through since it was started.
+    pub(crate) let_in: Let,
     /// How it looked when that was last written down.
     pub(crate) shown: State,
     next: u64,
@@ -107,6 +119,10 @@ impl Host {
             wakes_now: 0,
             disordered: false,
             rotations: 0,
+            waiting: BTreeMap::new(),
+            in_order: BTreeMap::new(),
+            clock_set: 0,
+            let_in: Let::default(),
             shown: State::default(),
             next: 0,
         }

@@ -38,6 +38,10 @@ pub enum Rule {
     Starts,
     /// Nobody is believed to be somebody else.
     Identity,
+    /// Nothing is taken that was said at another time.
+    Window,
+    /// Nobody gets more through than the limits allow, and a nuisance is heard for a short time only.
+    Limits,
     /// Nothing makes a node panic.
     NoPanic,
 }

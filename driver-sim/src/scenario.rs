@@ -42,6 +42,8 @@ pub struct Step {
 pub enum Action {
     /// A text of this many bytes for a session.
     Log { from: usize, to: usize, session: u8, size: usize },
+    /// A text that waits until its receiver can be reached.
+    Queue { from: usize, to: usize, session: u8 },
     /// A question to a session's AI.
     Inject { from: usize, to: usize, session: u8 },
     /// Access: bit `n` of `sessions` is session `n`, 0 is all of them. Ends after so many seconds, if that is not 0.
@@ -107,13 +109,17 @@ impl Scenario {
         }
         let mut rng = Rng::new(seed ^ 0x5eed);
         let nodes = usize::try_from(rng.between(recipe.nodes.0 as u64, recipe.nodes.1 as u64)).unwrap_or(5);
-        let originals = if rng.chance(500_000) { rng.index(3) } else { 0 };
+        let mut originals = if rng.chance(500_000) { rng.index(3) } else { 0 };
         let mut faults = Faults::draw(&mut rng, recipe.faults);
         let attack = recipe.attack.or_else(|| rng.pick(&Kind::ALL).copied().filter(|_| !seed.is_multiple_of(4)));
         let mut max_nonces = 0;
         if attack == Some(Kind::NonceFlood) {
             // Where few messages are remembered, clocks that differ are enough to be refused.
             (max_nonces, faults.skew) = (12, 0);
+        }
+        if attack == Some(Kind::Replay) {
+            // One of them speaks protocol 1, whose messages are bound to nothing.
+            originals = 2;
         }
         let mut scenario =
             Self { seed, nodes, originals, seconds: recipe.seconds, faults, attack, max_nonces, steps: Vec::new() };
@@ -126,7 +132,27 @@ impl Scenario {
         for _ in 0..u64::from(recipe.faults) * nodes as u64 * recipe.seconds / 10_000 {
             scenario.fault_step(&mut fate);
         }
+        scenario.attack_steps();
         scenario
+    }
+
+    /// What has to happen for an attack to have its chance; a conversation that outlives young keys; texts that wait for
+    /// somebody who cannot be reached.
+    fn attack_steps(&mut self) {
+        if self.attack.is_some() && self.seed.is_multiple_of(2) {
+            self.steps.push(Step { at: 20_000, what: Action::Cut { from: 1, to: 0, both: true, seconds: 40 } });
+            let queue = |at| Step { at, what: Action::Queue { from: 1, to: 0, session: 0 } };
+            self.steps.extend((21_000..25_000).step_by(1000).map(queue));
+        }
+        if self.attack.is_some() && !self.seed.is_multiple_of(2) {
+            let conversation = (0..10).map(|number| number * 15_000 + 5_000);
+            let log = |at| Step { at, what: Action::Log { from: 0, to: 1, session: 0, size: 20 } };
+            self.steps.extend(conversation.map(log));
+        }
+        if self.attack == Some(Kind::Replay) {
+            let crash = |number| Step { at: number * 90_000 + 60_000, what: Action::Crash { at: 1, down: 200 } };
+            self.steps.extend((0..self.seconds / 90).map(crash));
+        }
     }
 
     fn owner_step(&mut self, rng: &mut Rng) {
@@ -135,7 +161,8 @@ impl Scenario {
         let session = u8::try_from(rng.below(4)).unwrap_or(0);
         let sessions = u8::try_from(rng.below(16)).unwrap_or(0);
         let what = match rng.below(100) {
-            0..50 => {
+            0..8 => Action::Queue { from: by, to, session },
+            8..50 => {
                 let size = if rng.chance(20_000) { rng.between(10_000, 700_000) } else { rng.below(600) };
                 Action::Log { from: by, to, session, size: usize::try_from(size).unwrap_or(0) }
             }

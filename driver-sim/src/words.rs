@@ -56,6 +56,7 @@ pub(crate) fn command(keys: &Keys, command: &Command) -> String {
 pub(crate) fn told(order: &Order, result: &Result<Reply, CommandError>) -> String {
     let what = match order {
         Order::Log { to, .. } => format!("the text for {}", Name(*to)),
+        Order::Queue { to, .. } => format!("the text that may wait for {}", Name(*to)),
         Order::Inject { to, .. } => format!("the question for {}", Name(*to)),
         Order::Grant => "the grant".to_owned(),
         Order::Revoke => "the revocation".to_owned(),

@@ -3,12 +3,16 @@
 
 mod carry;
 mod life;
+mod limits;
+mod outbox;
 mod owner;
 mod traffic;
+mod wire;
 
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use wopr_p2p_core::keys::Topic;
 use wopr_p2p_core::{AskFailed, AskId, Config, DialEnd, DialId, Input, Node};
@@ -26,7 +30,9 @@ use crate::scenario::{Action, Scenario};
 use crate::stats::Stats;
 use crate::trace::{Line, Trace};
 
+pub(crate) use self::limits::Let;
 pub(crate) use self::owner::session;
+use self::wire::Wire;
 
 /// Something that is going to happen.
 pub(crate) enum Happening {
@@ -56,6 +62,8 @@ pub(crate) enum Happening {
     Original { index: usize },
     /// The attacker's turn.
     Mallory,
+    /// An owner takes back whatever the attacker was given.
+    Disown { by: usize },
     /// The faults end.
     Heal,
     /// Time to see whether everything that may be delivered is.
@@ -89,6 +97,7 @@ pub struct World {
     pub(crate) net: Network,
     pub(crate) keys: Keys,
     pub(crate) seen: Seen,
+    wire: Wire,
     pub(crate) rng: Rng,
     pub(crate) faults: Faults,
     pub(crate) scenario: Scenario,
@@ -106,6 +115,24 @@ pub struct World {
     ended: bool,
 }
 
+/// Bounds and times that a run can reach: a bound that nobody comes near shows nothing.
+fn config(scenario: &Scenario) -> Config {
+    let mut config = Config {
+        max_stranger_streams: 24,
+        max_asks: 6,
+        rotation_grace_compromise: Duration::from_secs(60),
+        ..Config::default()
+    };
+    (config.rates.max_peers, config.rates.max_transports) = (64, 32);
+    if scenario.max_nonces > 0 {
+        config.replay.max_nonces = scenario.max_nonces;
+    }
+    if scenario.attack.is_some() && !scenario.seed.is_multiple_of(2) {
+        config.ephemeral_ttl = Duration::from_secs(30);
+    }
+    config
+}
+
 /// How long the healed world is watched at most.
 const TAIL: Micros = 3 * 3600 * SECOND;
 
@@ -116,6 +143,17 @@ impl World {
     /// A world at its beginning: every node has just been started, and the friends among them know each other.
     #[must_use]
     pub fn new(scenario: &Scenario, keep_trace: bool) -> Self {
+        Self::with_config(scenario, keep_trace, config(scenario))
+    }
+
+    /// The same, but every node has this bug.
+    #[cfg(wopr_planted)]
+    #[must_use]
+    pub fn with_bug(scenario: &Scenario, bug: wopr_p2p_core::Bug) -> Self {
+        Self::with_config(scenario, false, Config { planted: Some(bug), ..config(scenario) })
+    }
+
+    fn with_config(scenario: &Scenario, keep_trace: bool, config: Config) -> Self {
         let mut rng = Rng::new(scenario.seed);
         let mut world = Self {
             now: 0,
@@ -127,6 +165,7 @@ impl World {
             net: Network::default(),
             keys: Keys::default(),
             seen: Seen::default(),
+            wire: Wire::default(),
             rng: rng.fork(),
             faults: scenario.faults.clone(),
             scenario: scenario.clone(),
@@ -140,10 +179,6 @@ impl World {
             driven: 0,
             ended: false,
         };
-        let mut config = Config::default();
-        if scenario.max_nonces > 0 {
-            config.replay.max_nonces = scenario.max_nonces;
-        }
         for index in 0..scenario.nodes.max(1) {
             let spread = |rng: &mut Rng, most: u64| {
                 i64::try_from(rng.between(0, 2 * most)).unwrap_or(0) - i64::try_from(most).unwrap_or(0)
@@ -290,6 +325,7 @@ impl World {
             Happening::DiskFreed { host } => self.hosts[host].disk.full = false,
             Happening::Original { index } => self.original_acts(index),
             Happening::Mallory => self.mallory_acts(),
+            Happening::Disown { by } => self.revoke_peer(by, Party::Mallory),
             Happening::Heal => self.heal(),
             Happening::Probe => self.probe(),
             Happening::ProbeAgain { at } => self.try_again(at),
@@ -341,6 +377,7 @@ impl World {
             let ahead = i64::try_from(self.rng.between(0, skew)).unwrap_or(0);
             let origin = host.now(self.now).mono.as_millis();
             host.clock = Clock::new(self.now, origin, drift, ahead);
+            host.clock_set = self.now;
             if host.node.is_none() {
                 self.boot(index);
             }
@@ -362,6 +399,7 @@ impl World {
                 self.violated(Rule::Service, Party::Node(from), what);
             }
         }
+        self.check_waiting();
         for index in 0..self.hosts.len() {
             if let Some(order) = self.hosts[index].orders.values().next().cloned() {
                 self.violated(Rule::Ended, Party::Node(index), format!("an order never ended: {order:?}"));

@@ -4,12 +4,12 @@ use wopr_p2p_core::StreamId;
 use wopr_p2p_core::access::SessionName;
 use wopr_p2p_core::cipher::{EphemeralKey, PayloadKey};
 use wopr_p2p_core::identity::Identity;
-use wopr_p2p_core::keys::{Nonce, PublicKey};
+use wopr_p2p_core::keys::{EncryptKey, Nonce, PublicKey};
 use wopr_p2p_core::message::{Body, Header, Hello, Inject, Log, Message, RequestId};
 use wopr_p2p_core::time::WallTime;
 use wopr_p2p_core::wire::json::{decode, encode};
 
-use super::{Channel, Mallory, Stage};
+use super::{Channel, Kind, Mallory, Stage, Talk};
 use crate::clock::START;
 use crate::net::Party;
 use crate::world::World;
@@ -41,6 +41,14 @@ impl Mallory {
         let ephemeral = (v >= 2).then(|| ours.public());
         let encrypt_key = self.identity.encrypt_key();
         Some(Body::Log(Log { v, encrypt_key, ephemeral, session, payload, once: None, re: Some(channel.ack) }))
+    }
+
+    /// A log of protocol 1 without any handshake, under static keys.
+    pub(crate) fn bare_log(&mut self, theirs: &EncryptKey, session: SessionName, text: &str) -> Option<Body> {
+        let key = PayloadKey::agree(self.identity.encrypt_secret(), theirs).ok()?;
+        let payload = key.seal(&mut self.keys, text.as_bytes());
+        let encrypt_key = self.identity.encrypt_key();
+        Some(Body::Log(Log { v: 1, encrypt_key, ephemeral: None, session, payload, once: None, re: None }))
     }
 
     /// The same as a question.
@@ -100,12 +108,22 @@ impl World {
         let ours = ephemeral.secret().to_bytes();
         let channel = Channel { ack: header.nonce, ours, theirs, from: header.from };
         mallory.streams.insert(stream, Stage::Open);
+        if mallory.kind == Kind::NonceFlood {
+            mallory.talk = Some(Talk { stream, channel: channel.clone(), said: Vec::new() });
+        }
         let kind = mallory.kind;
         self.inside(kind, stream, &channel);
     }
 
-    /// Mallory tries to read a payload with a key of hers: nothing but what was meant for her may come out.
-    pub(crate) fn try_to_read(&mut self, ours: &EphemeralKey, line: &[u8], identity: Option<&Identity>) {
+    /// Mallory tries to read a payload with a key of hers: nothing but what was meant for her may come out. `others` are
+    /// keys that were seen elsewhere.
+    pub(crate) fn try_to_read(
+        &mut self,
+        ours: &EphemeralKey,
+        line: &[u8],
+        identity: Option<&Identity>,
+        others: &[EncryptKey],
+    ) {
         let Ok(received) = decode(line) else {
             return;
         };
@@ -116,7 +134,7 @@ impl World {
             _ => return,
         };
         let secrets = [Some(ours.secret()), identity.map(Identity::encrypt_secret)];
-        for key in keys.into_iter().flatten() {
+        for key in keys.into_iter().flatten().chain(others.iter().copied()) {
             for secret in secrets.into_iter().flatten() {
                 let text = PayloadKey::agree(secret, &key).and_then(|key| key.open(payload));
                 let Ok(text) = text else {

@@ -5,12 +5,15 @@ use wopr_p2p_core::identity::{Identity, IdentityFile};
 use wopr_p2p_core::invite::InviteToken;
 use wopr_p2p_core::keys::Nonce;
 use wopr_p2p_core::message::{Body, Claim, Header, KeyRotation, Message};
+use wopr_p2p_core::peer::PastKey;
 use wopr_p2p_core::rotation::{RotationReason, RotationStatement};
 use wopr_p2p_core::wire::json::encode;
 use wopr_p2p_core::{StreamId as Stream, access};
 
-use super::{Channel, Kind};
+use super::{Channel, Kind, Talk};
+use crate::clock::SECOND;
 use crate::net::Party;
+use crate::scenario::Action;
 use crate::world::{World, session};
 
 impl World {
@@ -19,10 +22,38 @@ impl World {
         match (kind, turns) {
             // A megabyte takes as long as hundreds of other lines.
             (Kind::Oversize, turns) if turns % 8 != 1 => return,
-            // First she is a good peer; then what she was given is taken back.
-            (Kind::Resurrect, 8) => self.revoke_peer(0, Party::Mallory),
-            (Kind::Tokens, 2 | 30) => self.invite(0, Party::Mallory, 0b0010, 5, false),
+            // First she is a good peer; then what she was given is taken back, if not before while she asks.
+            (Kind::Resurrect, 7) => self.invite(0, Party::Mallory, 0b0010, 5, false),
+            (Kind::Resurrect, 14) => {
+                if let Some(mallory) = &mut self.mallory {
+                    mallory.disowned = true;
+                }
+                self.revoke_peer(0, Party::Mallory);
+            }
+            (Kind::NonceFlood, _) if self.goes_on_talking() => return,
+            (Kind::Tokens, 2 | 28) => self.invite(0, Party::Mallory, 0b0010, 5, false),
+            // For somebody else, who takes their time.
+            (Kind::Tokens, 5) => self.invite(0, Party::Node(1 % self.hosts.len()), 0b0100, 100, false),
+            (Kind::Tokens, 13) => {
+                // This one she keeps until it is too late.
+                let (shortly, later) = (std::time::Duration::from_secs(20), self.now + 40 * SECOND);
+                self.invite_for(0, Party::Mallory, 0b0010, 5, false, shortly);
+                if let Some(mallory) = &mut self.mallory {
+                    mallory.patient_until = later;
+                }
+            }
             (Kind::Tokens, 40) => self.revoke_peer(0, Party::Mallory),
+            // More claims than a few would be refused without a look.
+            (Kind::Tokens, turns) if turns % 6 != 3 => return,
+            // From now on she is somebody whom nobody knows.
+            (Kind::RotationTheft, 10..) => {
+                let at = self.mallory_time();
+                if let Some(mallory) = &mut self.mallory {
+                    mallory.identity = Identity::generate(&mut mallory.keys, at);
+                    let key = mallory.key();
+                    self.keys.add(key, Party::Mallory);
+                }
+            }
             (Kind::RotationFork, 1) => return self.steal(1 % self.hosts.len()),
             (Kind::RotationFork, 3) => {
                 let (reason, timeout) = (RotationReason::Compromise, std::time::Duration::from_secs(20));
@@ -32,16 +63,69 @@ impl World {
             }
             // Where the thief comes first, nobody can tell her from the owner.
             (Kind::RotationFork, _) if !self.fork_is_known() => return,
+            (Kind::RotationFork, _) => self.wear_the_stolen_key(),
             _ => {}
         }
         self.shake(0);
     }
 
-    /// Whether the attacked node has heard of the rightful successor of the stolen key.
+    /// When the grace period of the stolen key is over, she tries to be its owner.
+    fn wear_the_stolen_key(&mut self) {
+        // An owner who sets clocks or brings old state back may grant the key more time.
+        let node = |at: usize| at.is_multiple_of(self.hosts.len());
+        let undisturbed = !self.healed
+            && !self
+                .scenario
+                .steps
+                .iter()
+                .any(|step| matches!(step.what, Action::SetClock { at, .. } | Action::Restore { at } if node(at)));
+        let (now, grace) = (self.now, self.hosts[0].config.rotation_grace_compromise);
+        let Some(mallory) = &mut self.mallory else {
+            return;
+        };
+        let since = *mallory.fork_known.get_or_insert(now);
+        let over = now > since + (grace.as_secs() + 75) * SECOND;
+        if undisturbed
+            && over
+            && let Some(stolen) = mallory.stolen.take()
+        {
+            (mallory.identity, mallory.masked) = (stolen, true);
+        }
+    }
+
+    /// Goes on with a conversation under way: something new, and something old when it may be forgotten.
+    fn goes_on_talking(&mut self) -> bool {
+        let Some(mallory) = self.mallory.as_mut().filter(|mallory| mallory.talk.is_some()) else {
+            return false;
+        };
+        if !mallory.turns.is_multiple_of(2) {
+            return true;
+        }
+        let text = self.text(Party::Mallory, Party::Node(0), &session(0), 5);
+        let at = self.mallory_time();
+        let Some(mallory) = self.mallory.as_mut() else {
+            return false;
+        };
+        let Some(Talk { stream, channel, mut said }) = mallory.talk.take() else {
+            return false;
+        };
+        let line = mallory.log(&channel, session(0), &text, 2).map(|body| mallory.line(body, at));
+        said.extend(line.clone());
+        let old = said.first().filter(|_| said.len() > 14).cloned();
+        mallory.talk = Some(Talk { stream, channel, said });
+        line.into_iter().chain(old).for_each(|line| self.utter(stream, line));
+        true
+    }
+
+    /// Whether the attacked node has heard that the stolen key was given up as stolen, and of its successor.
     fn fork_is_known(&self) -> bool {
-        let stolen = self.mallory.as_ref().and_then(|mallory| mallory.stolen.as_ref()).map(Identity::public_key);
+        let stolen = self.mallory.as_ref().and_then(|mallory| match mallory.masked {
+            true => Some(mallory.key()),
+            false => mallory.stolen.as_ref().map(Identity::public_key),
+        });
         let peers = self.hosts[0].node.as_ref().map(|node| node.snapshot().peers).unwrap_or_default();
-        peers.iter().any(|peer| peer.history.iter().any(|past| Some(past.key) == stolen))
+        let given_up = |past: &PastKey| Some(past.key) == stolen && past.reason == RotationReason::Compromise;
+        peers.iter().any(|peer| peer.history.iter().any(given_up))
     }
 
     fn steal(&mut self, index: usize) {
@@ -59,15 +143,21 @@ impl World {
         match kind {
             Kind::FreshKeys => self.say(stream, channel, 0, 1),
             Kind::Sessions => (0..5).for_each(|number| self.say(stream, channel, number, 1)),
-            Kind::Flood => self.say(stream, channel, 0, 14),
-            Kind::NonceFlood => self.say(stream, channel, 0, 4),
-            Kind::Capability => {
-                let text = self.text(Party::Mallory, Party::Node(0), &session(0), 5);
-                self.craft(stream, |mallory| mallory.inject(channel, session(0), &text));
+            Kind::Flood if self.mallory.as_ref().is_some_and(|mallory| mallory.turns.is_multiple_of(2)) => {
+                (0..12).for_each(|_| self.ask(stream, channel));
             }
+            Kind::Flood => self.say(stream, channel, 0, 14),
+            Kind::Capability => self.ask(stream, channel),
             Kind::Downgrade => {
                 let text = self.text(Party::Mallory, Party::Node(0), &session(0), 5);
-                self.craft(stream, |mallory| mallory.log(channel, session(0), &text, 1));
+                let theirs = self.hosts[0].node.as_ref().map(|node| node.snapshot().encrypt_key);
+                self.craft(stream, |mallory| {
+                    let mut body = mallory.bare_log(&theirs?, session(0), &text)?;
+                    if let Body::Log(log) = &mut body {
+                        log.re = Some(channel.ack);
+                    }
+                    Some(body)
+                });
             }
             Kind::Oversize => {
                 let text = self.text(Party::Mallory, Party::Node(0), &session(0), 1_500_000);
@@ -76,10 +166,18 @@ impl World {
             Kind::Spoof => self.spoof(stream, channel),
             Kind::TwoReadings => self.two_readings(stream, channel),
             Kind::Tokens => self.claim_anything(stream, channel),
+            // At first she is a peer like any other.
+            Kind::Resurrect if self.mallory.as_ref().is_some_and(|mallory| mallory.turns < 8) => {}
+            Kind::Resurrect if self.mallory.as_ref().is_some_and(|mallory| !mallory.disowned) => {
+                self.ask(stream, channel);
+            }
             Kind::Resurrect => {
                 self.say(stream, channel, 1, 1);
                 self.claim_anything(stream, channel);
                 self.rotate_anything(stream, channel);
+            }
+            Kind::RotationFork if self.mallory.as_ref().is_some_and(|mallory| mallory.masked) => {
+                self.say(stream, channel, 0, 1);
             }
             Kind::RotationTheft | Kind::RotationFork => self.rotate_anything(stream, channel),
             _ => {}
@@ -107,11 +205,19 @@ impl World {
         {
             let line = mallory.line(body, at);
             self.mallory_taps(Party::Mallory, Some(Party::Node(0)), &line);
-            self.utter(stream, line.clone());
-            if self.rng.chance(300_000) {
+            // A long line comes bit by bit.
+            line.chunks(300_000).for_each(|part| self.utter(stream, part.to_vec()));
+            // A flood would end with the first repetition.
+            let flood = self.mallory.as_ref().is_some_and(|mallory| mallory.kind == Kind::Flood);
+            if !flood && self.rng.chance(300_000) {
                 self.utter(stream, line);
             }
         }
+    }
+
+    fn ask(&mut self, stream: StreamId, channel: &Channel) {
+        let text = self.text(Party::Mallory, Party::Node(0), &session(0), 5);
+        self.craft(stream, |mallory| mallory.inject(channel, session(0), &text));
     }
 
     fn say(&mut self, stream: StreamId, channel: &Channel, number: u8, times: u32) {
@@ -143,8 +249,12 @@ impl World {
         let Some(mallory) = &mut self.mallory else {
             return;
         };
+        if self.now < mallory.patient_until {
+            return;
+        }
         let encrypt_key = mallory.identity.encrypt_key();
-        let mut tokens: Vec<String> = mallory.tokens.iter().rev().take(3).cloned().collect();
+        let here = |token: &&String| InviteToken::parse(token).is_ok_and(|token| token.issuer == channel.from);
+        let mut tokens: Vec<String> = mallory.tokens.iter().rev().filter(here).take(2).cloned().collect();
         let forged = InviteToken {
             issuer: mallory.key(),
             subject: mallory.key(),
@@ -153,7 +263,9 @@ impl World {
             expires: at + std::time::Duration::from_secs(3600),
             nonce: Nonce(mallory.keys.bytes()),
         };
-        if let Ok(own) = forged.to_token(&mallory.identity) {
+        if mallory.turns % 12 == 3
+            && let Ok(own) = forged.to_token(&mallory.identity)
+        {
             use base64::Engine as _;
             use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
             // Signed by herself, in the issuer's name.
@@ -163,7 +275,9 @@ impl World {
             tokens.push(format!("{}{}", InviteToken::PREFIX, BASE64.encode(json)));
             tokens.push(own);
         }
-        let re = Some(channel.ack);
+        // Now and then in the name of the handshake before.
+        let former = mallory.former.replace(channel.ack).filter(|_| mallory.rng.chance(500_000));
+        let re = Some(former.unwrap_or(channel.ack));
         for token in tokens {
             if let Some(mallory) = &mut self.mallory {
                 let line = mallory.line(Body::Claim(Claim { v: 2, encrypt_key, token, re }), at);
@@ -196,6 +310,9 @@ impl World {
         statements.push((statement(own, victim, &mallory.identity), &mallory.identity));
         statements.push((statement(own, fresh.public_key(), &mallory.identity), &mallory.identity));
         let mut lines = Vec::new();
+        // The victim names her its successor, in words that it never signed.
+        let (_, theft) = statement(fresh.public_key(), own, &fresh);
+        lines.push((victim, theft.sign(&fresh).replacen(&fresh.public_key().to_string(), &victim.to_string(), 1)));
         for ((old, statement), signer) in statements {
             let text = statement.sign(signer);
             lines.push((old, text.clone()));

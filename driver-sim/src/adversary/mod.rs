@@ -15,8 +15,9 @@ use wopr_p2p_core::keys::{EncryptKey, Nonce, PublicKey, Topic};
 use wopr_p2p_core::time::WallTime;
 use wopr_p2p_core::{StreamId, TransportKey};
 
-use crate::clock::{SECOND, START};
+use crate::clock::{Micros, SECOND, START};
 use crate::net::{End, Party, Piece};
+use crate::oracle::Rule;
 use crate::rng::Rng;
 use crate::world::{Happening, World};
 
@@ -145,6 +146,13 @@ pub(crate) struct Channel {
     pub(crate) from: PublicKey,
 }
 
+/// A conversation that goes on.
+pub(crate) struct Talk {
+    pub(crate) stream: StreamId,
+    pub(crate) channel: Channel,
+    pub(crate) said: Vec<Vec<u8>>,
+}
+
 /// The transport key of an attacker that does not take a new one for each stream.
 pub(crate) const TRANSPORT: [u8; 32] = [0x66; 32];
 
@@ -165,7 +173,24 @@ pub(crate) struct Mallory {
     pub(crate) tokens: Vec<String>,
     /// A key that was stolen, with what it was used for.
     pub(crate) stolen: Option<Identity>,
+    /// She holds the stolen key as her own now; what was hers is forgotten.
+    pub(crate) masked: bool,
+    /// When the attacked node was first seen to know the successor of the stolen key.
+    pub(crate) fork_known: Option<Micros>,
     pub(crate) turns: u64,
+    /// The nonce of the greeting before the present one.
+    pub(crate) former: Option<Nonce>,
+    /// Invites of hers are not claimed before.
+    pub(crate) patient_until: Micros,
+    /// What she was given was taken back.
+    pub(crate) disowned: bool,
+    /// A stream on which she goes on talking, and what she said there.
+    pub(crate) talk: Option<Talk>,
+    /// Who greets on the other side of a stream that is passed on.
+    pub(crate) passed: BTreeMap<StreamId, PublicKey>,
+    /// How many acknowledgements of hers were what was asked for, and how many were taken for that.
+    pub(crate) acknowledged: u64,
+    pub(crate) believed: u64,
     /// What she repeats to whom, and who visited last.
     pub(crate) doubles: binding::Doubles,
     pub(crate) visitor: Option<PublicKey>,
@@ -191,7 +216,16 @@ impl Mallory {
             tap: Vec::new(),
             tokens: Vec::new(),
             stolen: None,
+            masked: false,
+            fork_known: None,
             turns: 0,
+            former: None,
+            patient_until: 0,
+            disowned: false,
+            talk: None,
+            passed: BTreeMap::new(),
+            acknowledged: 0,
+            believed: 0,
             doubles: binding::Doubles::default(),
             visitor: None,
             late: BTreeMap::new(),
@@ -232,7 +266,12 @@ impl World {
             Kind::Sessions | Kind::Flood | Kind::Downgrade | Kind::Spoof | Kind::Oversize | Kind::NonceFlood => {
                 self.grant(0, Party::Mallory, 0b0001, false, 0);
             }
-            Kind::TwoReadings => self.grant(0, Party::Mallory, 0b0001, false, 0),
+            Kind::RotationTheft | Kind::TwoReadings => self.grant(0, Party::Mallory, 0b0001, false, 0),
+            Kind::NoHandshake => {
+                for index in 0..self.hosts.len().min(3) {
+                    self.grant(index, Party::Mallory, 0b0001, false, 0);
+                }
+            }
             Kind::UnknownKeyShare => {
                 self.grant(0, Party::Mallory, 0, false, 0);
                 self.grant(1 % self.hosts.len(), Party::Mallory, 0, false, 0);
@@ -256,7 +295,9 @@ impl World {
             return;
         };
         mallory.turns += 1;
-        let (kind, pause) = (mallory.kind, mallory.rng.between(SECOND, 9 * SECOND));
+        // The healed world is watched for longer than the trouble lasts: there she takes her time.
+        let slower = if self.healed { 4 } else { 1 };
+        let (kind, pause) = (mallory.kind, mallory.rng.between(SECOND, 9 * SECOND) * slower);
         // Whoever owns the network can keep everybody from everything: in the end the network is left alone.
         let network = matches!(kind, Kind::Impostor | Kind::Relay | Kind::Liar | Kind::UnknownKeyShare);
         if self.healed && network {
@@ -308,6 +349,8 @@ impl World {
         };
         let kind = mallory.kind;
         let Piece::Bytes(bytes) = piece else {
+            mallory.passed.remove(&stream);
+            mallory.talk.take_if(|talk| talk.stream == stream);
             if let Some(Stage::Relay(other)) = mallory.streams.remove(&stream) {
                 self.close(End { party: Party::Mallory, stream: other });
             }
@@ -339,6 +382,35 @@ impl World {
                 mallory.tap.remove(0);
             }
             mallory.tap.push(Tapped { from, to, line: line.to_vec() });
+        }
+    }
+
+    /// Whether Mallory keeps a listener from being found: who stands in the middle lets nobody pass by.
+    pub(crate) fn mallory_hides(&mut self, listener: Party) -> bool {
+        let kind = self.mallory.as_ref().map(|mallory| mallory.kind);
+        let victim = matches!(listener, Party::Node(0..3)) && !self.healed;
+        victim && matches!(kind, Some(Kind::Impostor | Kind::Relay)) && self.rng.chance(400_000)
+    }
+
+    /// An AI is asked what Mallory wants to know. At that moment her access is taken back.
+    pub(crate) fn mallory_is_asked_for(&mut self, by: usize) {
+        if let Some(mallory) = &mut self.mallory
+            && mallory.kind == Kind::Resurrect
+            && mallory.turns >= 8
+            && !mallory.disowned
+        {
+            mallory.disowned = true;
+            self.after(1000, Happening::Disown { by });
+        }
+    }
+
+    /// An owner was told that Mallory acknowledged a text: she must have said so about that one.
+    pub(crate) fn mallory_is_believed(&mut self, by: Party) {
+        if let Some(mallory) = self.mallory.as_mut().filter(|mallory| mallory.kind == Kind::Liar) {
+            mallory.believed += 1;
+            if mallory.believed > mallory.acknowledged {
+                self.violated(Rule::Identity, by, "what Mallory said about something else is taken for an answer");
+            }
         }
     }
 

@@ -4,8 +4,8 @@
 use wopr_p2p_core::StreamId;
 use wopr_p2p_core::cipher::EphemeralKey;
 use wopr_p2p_core::identity::IdentityFile;
-use wopr_p2p_core::keys::{Nonce, Topic};
-use wopr_p2p_core::message::{Ack, Body, HelloAck, Reject, Response};
+use wopr_p2p_core::keys::{EncryptKey, Nonce, Topic};
+use wopr_p2p_core::message::{Ack, Body, HelloAck, Message, Reject, Response};
 use wopr_p2p_core::wire::json::decode;
 
 use super::{Kind, Stage, Tapped};
@@ -42,7 +42,11 @@ impl World {
         let Some(mallory) = &mut self.mallory else {
             return;
         };
-        let Some(Tapped { from, to: Some(to), .. }) = mallory.rng.pick(&mallory.tap).cloned() else {
+        // The original's messages are bound to no handshake: they are the best to be said again.
+        let bare = |tapped: &&Tapped| matches!(tapped.from, Party::Original(_)) && mallory.kind == Kind::Replay;
+        let bare: Vec<Tapped> = mallory.tap.iter().filter(bare).cloned().collect();
+        let all = if mallory.rng.chance(500_000) && !bare.is_empty() { &bare } else { &mallory.tap };
+        let Some(Tapped { from, to: Some(to), .. }) = mallory.rng.pick(all).cloned() else {
             return;
         };
         let said: Vec<Vec<u8>> = mallory
@@ -99,8 +103,15 @@ impl World {
             .filter(|tapped| member(&tapped.line, b"\"ephemeralPub\":\"").is_some())
             .map(|tapped| tapped.line.clone())
             .collect();
-        for line in lines {
-            self.try_to_read(&ours, &line, Some(&file.current));
+        for line in &lines {
+            self.try_to_read(&ours, line, Some(&file.current), &[]);
+        }
+        // An answer, with the keys that were seen before it.
+        let answers = lines.iter().rposition(|line| member(line, b"\"type\":\"") == Some(b"response"));
+        if let Some(answer) = answers {
+            let keys = lines[..answer].iter().rev().take(24).filter_map(|line| member(line, b"\"ephemeralPub\":\""));
+            let keys: Vec<EncryptKey> = keys.filter_map(|key| str::from_utf8(key).ok()?.parse().ok()).collect();
+            self.try_to_read(&ours, &lines[answer], Some(&file.current), &keys);
         }
         self.repelled();
     }
@@ -170,7 +181,22 @@ impl World {
     }
 
     fn pass_changed(&mut self, from: StreamId, to: StreamId, mut bytes: Vec<u8>) {
-        match self.rng.below(12) {
+        if let Ok(received) = decode(&bytes)
+            && let Body::HelloAck(_) = received.message().body
+            && let Some(mallory) = &mut self.mallory
+        {
+            mallory.passed.insert(to, received.message().header.from);
+        }
+        // A text for one session becomes one for another, or is acknowledged in its receiver's name.
+        match self.rng.below(3) {
+            0 if self.forge_answer(from, &bytes) => return,
+            1 => {
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                bytes = text.replacen("\"session\":\"s0\"", "\"session\":\"s1\"", 1).into_bytes();
+            }
+            _ => {}
+        }
+        match self.rng.below(18) {
             0 if bytes.len() > 2 => {
                 let at = self.rng.index(bytes.len() - 1);
                 bytes[at] ^= 1 << self.rng.below(7);
@@ -188,6 +214,24 @@ impl World {
             _ => {}
         }
         self.utter(to, bytes);
+    }
+
+    /// Acknowledges a text in the name of the peer that it is for, and keeps it from arriving.
+    fn forge_answer(&mut self, stream: StreamId, request: &[u8]) -> bool {
+        let at = self.mallory_time();
+        let (Ok(received), Some(mallory)) = (decode(request), &mut self.mallory) else {
+            return false;
+        };
+        let Message { header, body: Body::Log(log) } = received.message() else {
+            return false;
+        };
+        let Some(victim) = mallory.passed.get(&stream).copied() else {
+            return false;
+        };
+        let ack = Ack { encrypt_key: None, session: Some(log.session.clone()), re: Some(header.nonce) };
+        let line = mallory.line_as(victim, Body::Ack(ack), at);
+        self.utter(stream, line);
+        true
     }
 
     /// Puts a key of Mallory's in the place of an ephemeral key.
@@ -252,7 +296,7 @@ impl World {
         let again = EphemeralKey::from_bytes(&ephemeral.secret().to_bytes());
         mallory.streams.insert(stream, Stage::Greeted(again));
         for line in bytes.split(|byte| *byte == b'\n') {
-            self.try_to_read(&ephemeral, line, None);
+            self.try_to_read(&ephemeral, line, None, &[]);
         }
         let Some(mallory) = self.mallory.as_mut().filter(|_| kind == Kind::Liar) else {
             return;
@@ -281,6 +325,9 @@ impl World {
             6 => received.message().body.clone(),
             _ => Body::Ack(Ack { encrypt_key, session: None, re: Some(nonce) }),
         };
+        if choice == 9 && matches!(received.message().body, Body::Log(_)) {
+            mallory.acknowledged += 1;
+        }
         let line = match choice {
             7 => vec![b'x'; 200_000],
             8 => bytes.to_vec(),

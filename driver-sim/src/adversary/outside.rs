@@ -7,6 +7,7 @@ use wopr_p2p_core::message::{Body, Claim, Header, Hello, Log, Message};
 use wopr_p2p_core::wire::json::encode;
 
 use super::{Kind, Stage};
+use crate::net::Party;
 use crate::world::World;
 
 impl World {
@@ -49,7 +50,7 @@ impl World {
                     if let Some(mallory) = &mut self.mallory {
                         mallory.identity = Identity::generate(&mut mallory.keys, at);
                         let key = mallory.key();
-                        self.keys.add(key, crate::net::Party::Mallory);
+                        self.keys.add(key, Party::Mallory);
                     }
                     self.shake(index);
                 }
@@ -65,6 +66,10 @@ impl World {
             return;
         };
         let choice = self.rng.below(5);
+        let another = self.hosts[(index + 1) % self.hosts.len()].key();
+        let theirs = self.hosts[index].node.as_ref().map(|node| node.snapshot().encrypt_key);
+        let text = (kind == Kind::NoHandshake)
+            .then(|| self.text(Party::Mallory, Party::Node(index), &crate::world::session(0), 5));
         let Some(mallory) = &mut self.mallory else {
             return;
         };
@@ -98,7 +103,10 @@ impl World {
                 };
                 let (ephemeral, re) = (Some(encrypt_key), None);
                 let payload = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA".to_owned();
+                let bare = text.zip(theirs).filter(|_| choice >= 3);
+                let bare = bare.and_then(|(text, theirs)| mallory.bare_log(&theirs, session.clone(), &text));
                 let body = match choice {
+                    _ if bare.is_some() => bare.unwrap_or_else(|| unreachable!("it is there")),
                     0 => {
                         let token = mallory.tokens.last().cloned().unwrap_or_else(|| "wop1://e30".to_owned());
                         Body::Claim(Claim { v: 2, encrypt_key, token, re })
@@ -124,7 +132,7 @@ impl World {
                         line[bit] ^= 1;
                         line
                     }
-                    (1 | 2, _) => match to {
+                    (1 | 2, _) => match another {
                         Some(victim) => mallory.line_as(victim, body, at),
                         None => return,
                     },

@@ -2,6 +2,7 @@
 
 use wopr_p2p_core::event::{Event, RejectReason};
 use wopr_p2p_core::grant::Needs;
+use wopr_p2p_core::identity::IdentityFile;
 use wopr_p2p_core::keys::PublicKey;
 use wopr_p2p_core::{AskFailed, EntryKind, Output, Question, SessionEntry};
 
@@ -72,6 +73,7 @@ impl World {
         if let Err((rule, what)) = self.seen.line(party, line) {
             self.violated(rule, party, what);
         }
+        self.overhear(party, stream, line);
         self.mallory_taps(party, other, line);
     }
 
@@ -87,11 +89,13 @@ impl World {
         let Some(from) = self.check_permission(index, session, &entry.peer, needs, "a text is stored") else {
             return;
         };
+        self.count_text(index, entry.peer, needs);
         self.note(party, "stores", Some(from), || format!("a text in {session}"));
         let Some(sent) = self.seen.texts.get_mut(&text) else {
             return self.violated(Rule::Once, party, format!("a text that nobody sent is stored as {from:?}'s"));
         };
-        sent.delivered += 1;
+        // A line that may be there already is counted when it is written.
+        sent.delivered += u32::from(entry.once.is_none());
         let addressed = sent.from == from && sent.to == party;
         // What somebody was told, that one may say again as their own: protocol 2 binds no names into its keys, so
         // they can do so without reading it.
@@ -108,7 +112,10 @@ impl World {
     fn check_question(&mut self, index: usize, question: &Question) {
         let party = Party::Node(index);
         let session = question.session.as_str();
-        self.check_permission(index, session, &question.peer, Needs::Inject, "an AI is asked");
+        let asker = self.check_permission(index, session, &question.peer, Needs::Inject, "an AI is asked");
+        if asker == Some(Party::Mallory) {
+            self.mallory_is_asked_for(index);
+        }
         let stored = self.hosts[index].disk.content.count(session, &question.text);
         if stored != 1 {
             self.violated(Rule::Stored, party, format!("an AI is asked what is in its session {stored} times"));
@@ -159,7 +166,10 @@ impl World {
                     self.violated(Rule::Identity, party, format!("{cause:?} is taken for {owner:?}"));
                 }
             }
-            Event::PeerRejected { reason, .. } => self.check_accusation(party, *reason, cause),
+            Event::PeerRejected { reason, remote } => {
+                self.check_accusation(party, *reason, cause);
+                self.count_nuisance(index, *remote, *reason);
+            }
             Event::MessageRejected { reason, .. } => self.check_accusation(party, *reason, cause),
             Event::GrantCreated { peer, grant, sessions } => {
                 let Some(from) = self.keys.owner(peer) else {
@@ -185,6 +195,16 @@ impl World {
                 }
                 self.keys.add(*new, party);
                 self.hosts[index].rotations += 1;
+                let stored = self.hosts[index].disk.content.stored().identity;
+                let stored = stored.and_then(|json| IdentityFile::from_json(&json).ok());
+                if stored.is_none_or(|file| file.current.public_key() != *new) {
+                    self.violated(Rule::Stored, party, "new keys are used that are not stored");
+                }
+            }
+            Event::QueuedDelivered { id, .. } => self.queued_delivered(index, id),
+            // The owner knows.
+            Event::QueuedFailed { id, .. } => {
+                self.hosts[index].waiting.remove(id);
             }
             _ => {}
         }

@@ -2,7 +2,7 @@
 
 use wopr_p2p_core::{Input, Node, StreamId};
 
-use super::{Happening, World};
+use super::{Happening, Let, World};
 use crate::clock::Micros;
 use crate::net::{End, Party, Piece};
 use crate::oracle::Rule;
@@ -17,6 +17,7 @@ impl World {
         let origin = self.rng.below(1 << 40);
         let host = &mut self.hosts[index];
         host.life += 1;
+        host.let_in = Let::default();
         if host.life > 1 {
             host.clock.reboot(self.now, origin);
         }
@@ -110,6 +111,9 @@ impl World {
         let Some((id, result)) = host.disk.settle(&mut self.rng) else {
             return;
         };
+        if let Some((session, text)) = host.disk.content.appended.take() {
+            self.check_appended(index, &session, &text);
+        }
         if let Some((_, down)) = blown {
             self.fault(Party::Node(index), None, "crash after a write, unconfirmed");
             return self.crash(index, down * 1000);

@@ -66,7 +66,7 @@ impl World {
     }
 
     /// How an owner calls a peer: by the key that it had when they first met.
-    fn contact(&mut self, index: usize, peer: Party) -> Option<PublicKey> {
+    pub(crate) fn contact(&mut self, index: usize, peer: Party) -> Option<PublicKey> {
         let key = self.key_of(peer)?;
         Some(*self.hosts[index].contacts.entry(peer).or_insert(key))
     }
@@ -99,6 +99,9 @@ impl World {
                 // A stranger's long line counts against it, so owners send long texts to those who know them.
                 let size = if self.knows_key(to, from) { size } else { size.min(40_000) };
                 self.log(from, Party::Node(to), session(number), size, false);
+            }
+            Action::Queue { from, to, session: number } => {
+                self.queue(from % nodes, Party::Node(to % nodes), session(number));
             }
             Action::Inject { from, to, session: number } => {
                 self.inject(from % nodes, Party::Node(to % nodes), session(number));
@@ -142,6 +145,7 @@ impl World {
                 self.note(Party::Node(at % nodes), "fault", None, || format!("clock set by {by} ms"));
                 let host = &mut self.hosts[at % nodes];
                 host.clock.ahead += by;
+                host.clock_set = self.now;
                 host.disordered |= host.clock.ahead.unsigned_abs() > 12 * 3_600_000;
             }
             Action::Cut { from, to, both, seconds } => {
@@ -172,6 +176,8 @@ impl World {
         self.fault(Party::Node(index), None, "old state restored");
         let host = &mut self.hosts[index];
         (host.disk.content, host.books, host.restored) = (content, books, Some(self.now));
+        host.waiting.clear();
+        host.in_order.clear();
         for (text, sent) in &mut self.seen.texts {
             if sent.to == Party::Node(index) {
                 let times = host.disk.content.count(&sent.session, text);
@@ -254,7 +260,16 @@ impl World {
         if let Some(key) = self.contact(by, peer) {
             let command = Command::RevokePeer { peer: PeerRef::Key(key), session: None };
             if self.knows(by, peer) {
-                self.take_back(by, command, |world, id| world.hosts[by].books.revoke_peer(id, peer));
+                self.take_back(by, command, |world, id| {
+                    world.hosts[by].books.revoke_peer(id, peer);
+                    for order in world.hosts[by].orders.values_mut() {
+                        if let Order::Invite { to, revoked, .. } = order
+                            && *to == peer
+                        {
+                            *revoked = Some(id);
+                        }
+                    }
+                });
             }
         }
     }
@@ -290,13 +305,25 @@ impl World {
     }
 
     pub(crate) fn invite(&mut self, by: usize, to: Party, mask: u8, seconds: u64, twice: bool) {
+        self.invite_for(by, to, mask, seconds, twice, Duration::from_secs(3600));
+    }
+
+    /// The same for an invite that ends soon.
+    pub(crate) fn invite_for(
+        &mut self,
+        by: usize,
+        to: Party,
+        mask: u8,
+        seconds: u64,
+        twice: bool,
+        expires_in: Duration,
+    ) {
         let Some(subject) = self.key_of(to).filter(|_| to != Party::Node(by)) else {
             return;
         };
         let (sessions, capabilities) = (sessions(mask), vec![Capability::inject()]);
-        let expires_in = Duration::from_secs(3600);
         let command = Command::CreateInvite { subject, sessions, capabilities, expires_in };
-        self.order(by, Order::Invite { to, seconds, twice }, command);
+        self.order(by, Order::Invite { to, seconds, twice, revoked: None }, command);
     }
 
     pub(crate) fn revoke_invite(&mut self, by: usize) {
@@ -311,7 +338,7 @@ impl World {
     }
 
     pub(crate) fn claim(&mut self, by: usize, at: Party, token: String) {
-        self.order(by, Order::Claim { at }, Command::Claim { token, timeout: TIMEOUT });
+        self.order(by, Order::Claim { at, token: token.clone() }, Command::Claim { token, timeout: TIMEOUT });
     }
 
     /// An order ended. What the owner is told must be true.
@@ -329,14 +356,19 @@ impl World {
             (Order::Log { to, text, probe }, result) => {
                 if result.is_ok() {
                     self.check_stored(party, to, &text);
+                    if to == Party::Mallory {
+                        self.mallory_is_believed(party);
+                    }
                 }
                 if probe {
                     self.probe_ended(index, to, &text, result.err());
                 }
             }
+            (Order::Queue { to, text }, Ok(reply)) => self.queued(index, to, text, &reply),
             (Order::Inject { to, text }, Ok(reply)) => {
                 self.check_stored(party, to, &text);
-                if to != Party::Mallory && reply != Reply::Answer(format!("re: {text}")) {
+                // Mallory answers nothing that could be read.
+                if reply != Reply::Answer(format!("re: {text}")) {
                     self.violated(Rule::Identity, party, "an answer that the AI did not give");
                 }
             }
@@ -347,7 +379,7 @@ impl World {
             }
             (Order::Grant, _) => self.hosts[index].books.not_granted(id),
             (Order::Revoke, Ok(_)) => self.hosts[index].books.revoked(id),
-            (Order::Invite { to, seconds, twice }, Ok(Reply::InviteCreated { token, invite })) => {
+            (Order::Invite { to, seconds, twice, revoked }, Ok(Reply::InviteCreated { token, invite })) => {
                 self.hosts[index].books.invites.push(Invited {
                     peer: to,
                     sessions: invite.sessions.clone(),
@@ -355,15 +387,14 @@ impl World {
                     expires: invite.expires,
                     nonce: invite.nonce.to_string(),
                     over: false,
-                    leaving: None,
+                    leaving: revoked,
                 });
                 self.hand_over(index, to, token, seconds, twice);
             }
-            (Order::Claim { at: Party::Node(issuer) }, Ok(Reply::Claimed { .. }))
-                if self.hosts[issuer].restored.is_none()
-                    && !self.hosts[issuer].books.invites.iter().any(|i| i.over) =>
+            (Order::Claim { at: Party::Node(issuer), token }, Ok(Reply::Claimed { .. }))
+                if self.hosts[issuer].restored.is_none() && self.hosts[issuer].disk.content.has_open_invite(&token) =>
             {
-                self.violated(Rule::Stored, party, "a claim was acknowledged that the issuer knows nothing of");
+                self.violated(Rule::Stored, party, "a claim was acknowledged, and its invite is still open");
             }
             _ => {}
         }

@@ -17,6 +17,13 @@ impl World {
         };
         let to = 1 - side;
         self.trace.bytes(self.now, end.party, 1, &bytes);
+        if !matches!(end.party, Party::Node(_)) {
+            self.overhear(end.party, end.stream, &bytes);
+            if let Party::Original(_) = end.party {
+                let other = self.across(end).map(|end| end.party);
+                self.mallory_taps(end.party, other, &bytes);
+            }
+        }
         let broken = self.rng.chance(self.faults.truncate);
         let message = self.note_message(end, link, to, &bytes);
         let sent = if broken { self.rng.index(bytes.len() + 1) } else { bytes.len() };
@@ -126,7 +133,7 @@ impl World {
             if listener == party {
                 continue;
             }
-            if self.rng.chance(self.faults.omitted) {
+            if self.rng.chance(self.faults.omitted) || self.mallory_hides(listener) {
                 self.fault(party, Some(listener), "listener omitted by discovery");
                 continue;
             }
