@@ -148,6 +148,8 @@ bugs! {
     StrangersSendMuch
     /// The streams of strangers are not bounded.
     StrangersCrowd
+    /// Strangers who have all the places for strangers keep them.
+    StrangersStay
     /// The length of a line is checked when it has arrived.
     LineUnbounded
     /// Questions with the AI are not bounded.

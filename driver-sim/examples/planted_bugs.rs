@@ -1,17 +1,17 @@
 //! Gives nodes a bug on purpose, one after the other, and looks how many seeds it takes until a rule is broken. A bug that
-//! breaks none is a hole in the rules.
+//! breaks none is a hole in the rules; a rule or an attack that no bug needs is untried.
 //!
 //! ```sh
-//! RUSTFLAGS='--cfg wopr_planted' cargo run -p wopr-p2p-sim --example planted_bugs --target-dir target/planted
+//! RUSTC_WORKSPACE_WRAPPER=$PWD/driver-sim/plant-bugs cargo run -p wopr-p2p-sim --example planted_bugs
 //! ```
 //!
-//! runs the worlds without any bug, then with each, and writes `docs/planted-bugs.md`. With `-- --check` each bug runs with the one seed that the table names; with names of
-//! bugs, these run up to the first seed that shows them, and nothing is written; `NAME:ATTACK` takes only the seeds with
-//! that attack.
+//! runs the worlds without any bug, then with each, and writes `docs/planted-bugs.md`. With `-- --check` each bug runs
+//! with the one seed that the table names; with names of bugs, these run up to the first seed that shows them, and nothing
+//! is written; `NAME:WORLD` takes only the seeds with that attack or trouble.
 
 #[cfg(not(wopr_planted))]
 fn main() -> std::process::ExitCode {
-    eprintln!("no bug is planted in this build: set RUSTFLAGS='--cfg wopr_planted'");
+    eprintln!("no bug is planted in this build: set RUSTC_WORKSPACE_WRAPPER=$PWD/driver-sim/plant-bugs");
     std::process::ExitCode::FAILURE
 }
 
@@ -31,13 +31,15 @@ mod planted {
     use wopr_p2p_core::Bug;
     use wopr_p2p_sim::World;
     use wopr_p2p_sim::adversary::Kind;
+    use wopr_p2p_sim::named::Named;
     use wopr_p2p_sim::oracle::{Rule, Violation};
     use wopr_p2p_sim::scenario::{Recipe, Scenario};
+    use wopr_p2p_sim::trouble::Trouble;
 
     /// The table.
     const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/planted-bugs.md");
-    /// Each attack in turn, and one world without any.
-    const ROUND: u64 = Kind::ALL.len() as u64 + 1;
+    /// Each kind of trouble in turn, then each attack.
+    const ROUND: u64 = (Trouble::ALL.len() + Kind::ALL.len()) as u64;
     /// In so many seeds every bug is looked for.
     const COUNTED: u64 = ROUND;
     /// In so many at most, one that was not noticed yet.
@@ -48,6 +50,8 @@ mod planted {
         bug: Bug,
         /// The seeds in which it was noticed, and by what.
         caught: BTreeMap<u64, Rule>,
+        /// Those in which it would not have been without the attack.
+        needed: BTreeSet<u64>,
     }
 
     pub(super) fn main() -> ExitCode {
@@ -73,14 +77,25 @@ mod planted {
         );
         rows.sort_by_key(|row| row.bug);
         let missed: Vec<Bug> = rows.iter().filter(|row| row.caught.is_empty()).map(|row| row.bug).collect();
-        if words.is_empty() && missed.is_empty() {
-            if let Err(error) = std::fs::write(FILE, document(&rows)) {
-                eprintln!("{FILE}: {error}");
-                return ExitCode::FAILURE;
-            }
-        }
         println!("{} bugs, {} not noticed in {MOST} seeds: {missed:?}", rows.len(), missed.len());
-        if missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        if !missed.is_empty() {
+            return ExitCode::FAILURE;
+        }
+        if words.is_empty() { write(&rows) } else { ExitCode::SUCCESS }
+    }
+
+    /// Writes the table, if every rule and every attack has a bug that needs it.
+    fn write(rows: &[Row]) -> ExitCode {
+        let untried_rules: Vec<Rule> =
+            Rule::ALL.into_iter().filter(|rule| noticed_by(rows, *rule).is_empty()).collect();
+        let untried: Vec<&str> =
+            Kind::ALL.into_iter().filter(|kind| needing(rows, *kind).is_empty()).map(Kind::name).collect();
+        if let Err(error) = std::fs::write(FILE, document(rows)) {
+            eprintln!("{FILE}: {error}");
+            return ExitCode::FAILURE;
+        }
+        println!("rules that no bug breaks: {untried_rules:?}; attacks that no bug needs: {untried:?}");
+        if untried_rules.is_empty() && untried.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 
     /// Two at a time, as there are two processors at least.
@@ -107,43 +122,47 @@ mod planted {
 
     /// The bugs that were named, each with the seeds to try.
     fn chosen(words: &[String]) -> Vec<(Bug, Vec<u64>)> {
-        let named = words.iter().map(|word| word.split_once(':').unwrap_or((word, "")));
-        let named = named.filter_map(|(bug, attack)| {
+        let words = words.iter().map(|word| word.split_once(':').unwrap_or((word, "")));
+        let chosen = words.filter_map(|(bug, world)| {
             let bug = Bug::ALL.into_iter().find(|known| format!("{known:?}") == bug)?;
-            Some((bug, (1..=MOST).filter(|seed| attack.is_empty() || name(self::attack(*seed)) == attack).collect()))
+            Some((bug, (1..=MOST).filter(|seed| world.is_empty() || named(*seed).name() == world).collect()))
         });
-        named.collect()
+        chosen.collect()
     }
 
     fn try_out(bug: Bug, seeds: &[u64], counted: u64) -> Row {
-        let mut caught = BTreeMap::new();
+        let mut row = Row { bug, caught: BTreeMap::new(), needed: BTreeSet::new() };
         for seed in seeds.iter().copied() {
-            if seed > counted && !caught.is_empty() {
+            if seed > counted && !row.caught.is_empty() {
                 break;
             }
-            caught.extend(first_violation(bug, seed).map(|rule| (seed, rule)));
+            let world = scenario(seed);
+            if let Some(rule) = first_violation(bug, &world) {
+                row.caught.insert(seed, rule);
+                let alone = Scenario { attack: None, ..world };
+                if counted > 1 && alone.attack != scenario(seed).attack && first_violation(bug, &alone).is_none() {
+                    row.needed.insert(seed);
+                }
+            }
         }
-        Row { bug, caught }
+        row
     }
 
-    /// The world of a seed: small, so that there is time for many; every attack and every degree of trouble in turn.
+    /// The world of a seed: small, so that there is time for many; every attack and kind of trouble in turn, and with the
+    /// attacks every degree of faults.
     fn scenario(seed: u64) -> Scenario {
-        let round = (seed - 1) / ROUND;
-        let attack = attack(seed);
-        let faults = [3, 6, 0, 10][usize::try_from(round % 4).unwrap_or(0)];
-        let recipe = Recipe { nodes: (3, 5), seconds: 180, faults, attack, ..Recipe::default() };
-        let mut scenario = Scenario::from_seed(seed, &recipe);
-        scenario.attack = attack;
-        scenario
+        let faults = [3, 6, 0, 10][usize::try_from((seed - 1) / ROUND % 4).unwrap_or(0)];
+        let recipe = Recipe { nodes: (3, 5), seconds: 240, faults, ..Recipe::default() };
+        Scenario::from_seed(seed, &named(seed).put_into(recipe))
     }
 
-    fn attack(seed: u64) -> Option<Kind> {
+    fn named(seed: u64) -> Named {
         let turn = usize::try_from((seed - 1) % ROUND).unwrap_or(0);
-        Kind::ALL.get(turn).copied()
+        Named::all().nth(turn).unwrap_or(Named::Trouble(Trouble::Chat))
     }
 
-    fn first_violation(bug: Bug, seed: u64) -> Option<Rule> {
-        let run = AssertUnwindSafe(|| run_to_violation(World::with_bug(&scenario(seed), bug)));
+    fn first_violation(bug: Bug, scenario: &Scenario) -> Option<Rule> {
+        let run = AssertUnwindSafe(|| run_to_violation(World::with_bug(scenario, bug)));
         catch_unwind(run).map_or(Some(Rule::NoPanic), |violation| violation.map(|it| it.rule))
     }
 
@@ -158,21 +177,17 @@ mod planted {
         let run = |seed| (seed, run_to_violation(World::new(&scenario(seed), false)));
         in_parallel(1..=COUNTED, run, |(seed, violation)| {
             if let Some(violation) = violation {
-                println!("without any bug, seed {seed}, attack {}: {violation}", name(attack(seed)));
+                println!("without any bug, seed {seed}, {}: {violation}", named(seed).name());
                 good = false;
             }
         });
         good
     }
 
-    fn name(attack: Option<Kind>) -> &'static str {
-        attack.map_or("none", Kind::name)
-    }
-
     fn line(row: &Row) -> String {
-        let Row { bug, caught } = row;
+        let Row { bug, caught, .. } = row;
         let Some((first, rule)) = caught.first_key_value() else {
-            return format!("| `{bug:?}` | {} | never | | | |\n", bug.what().trim());
+            return format!("| `{bug:?}` | {} | never | | | | |\n", bug.what().trim());
         };
         let rules: BTreeSet<String> = caught.values().map(|rule| format!("{rule:?}")).collect();
         let others: Vec<String> = rules.into_iter().filter(|other| *other != format!("{rule:?}")).collect();
@@ -180,7 +195,7 @@ mod planted {
         format!(
             "| `{bug:?}` | {} | {first} | {rule:?} | {} | {often} | {} |\n",
             bug.what().trim(),
-            name(attack(*first)),
+            named(*first).name(),
             others.join(", "),
         )
     }
@@ -189,49 +204,49 @@ mod planted {
         let mut text = format!(
             "# Planted bugs\n\n\
              The simulator's rules are only worth what they notice. So the core can be built with bugs on purpose \
-             (`core/src/planted.rs`), in builds with `--cfg wopr_planted`; a build without debug assertions refuses that, \
-             and in every other build nothing of it is left. Each bug runs in the same worlds: 3 to 5 nodes, three minutes \
-             of trouble, then healing; each of the {} attacks in turn and one world without any, at four degrees of \
-             faults. The table says at which seed a rule was broken first, by which attack in that world, and in how many \
-             of the first {COUNTED} seeds any rule was. Made by\n\n\
+             ([`planted.rs`](../core/src/planted.rs)), with `--cfg wopr_planted`. A build without debug assertions refuses \
+             that, and in every other build nothing of it is left. Each bug runs in the same worlds: 3 to 5 nodes, four \
+             minutes of trouble, then healing; each of the {} kinds of trouble in turn, then each of the {} attacks, and so \
+             on at other degrees of faults. The table says how many seeds it took until a rule was broken, which rule, in \
+             which world, and in how many of the first {COUNTED} seeds any was; a bug that is not noticed in those runs on, \
+             up to seed {MOST}. Made by\n\n\
              ```sh\n\
-             RUSTFLAGS='--cfg wopr_planted' cargo run -p wopr-p2p-sim --example planted_bugs --target-dir target/planted\n\
+             RUSTC_WORKSPACE_WRAPPER=$PWD/driver-sim/plant-bugs cargo run -p wopr-p2p-sim --example planted_bugs\n\
              ```\n\n\
-             and looked at again, one seed for each bug, by the same command with `-- --check` in every CI run.\n\n\
-             All {} are caught.\n\n\
-             | bug | what the node does | first seed | rule | attack there | of {COUNTED} | also by |\n\
+             and looked at again, one seed for each bug, by the same command with `-- --check`.\n\n\
+             {} bugs, all noticed.\n\n\
+             | bug | what the node does | seeds | rule | world | of {COUNTED} | other rules |\n\
              |---|---|---|---|---|---|---|\n",
+            Trouble::ALL.len(),
             Kind::ALL.len(),
             rows.len(),
         );
         rows.iter().for_each(|row| text += &line(row));
-        text += "\n## By rule\n\nThe bugs that the rule was the first to notice, in any of the seeds.\n\n| rule | bugs |\n|---|---|\n";
-        for (rule, bugs) in by(rows, |_, rule| format!("{rule:?}")) {
-            writeln!(text, "| {rule} | {} |", bugs.join(", ")).unwrap_or_default();
+        text +=
+            "\n## By rule\n\nThe bugs that broke this rule first, in any of the seeds.\n\n| rule | bugs |\n|---|---|\n";
+        for rule in Rule::ALL {
+            writeln!(text, "| {rule:?} | {} |", noticed_by(rows, rule).join(", ")).unwrap_or_default();
         }
-        text += "\n## By attack\n\nThe bugs that were noticed in a world with the attack, those first that were noticed in the fewest.\n\n\
-                 | attack | bugs |\n|---|---|\n";
-        for (attack, mut bugs) in by(rows, |seed, _| name(attack(seed)).to_owned()) {
-            let more = bugs.len().saturating_sub(3);
-            bugs.truncate(3);
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            writeln!(text, "| {attack} | {}{more} |", bugs.join(", ")).unwrap_or_default();
+        text += "\n## By attack\n\nThe bugs that broke a rule in a world with this attack, and none in the same world without \
+                 it; those first that were noticed in the fewest worlds.\n\n| attack | bugs |\n|---|---|\n";
+        for kind in Kind::ALL {
+            writeln!(text, "| {} | {} |", kind.name(), needing(rows, kind).join(", ")).unwrap_or_default();
         }
         text
     }
 
-    /// The bugs by something of the seeds that noticed them, rare ones first.
-    fn by(rows: &[Row], key: impl Fn(u64, Rule) -> String) -> BTreeMap<String, Vec<String>> {
-        let mut rows: Vec<&Row> = rows.iter().collect();
+    /// The bugs that broke this rule first.
+    fn noticed_by(rows: &[Row], rule: Rule) -> Vec<String> {
+        let broke = |row: &&Row| row.caught.values().any(|it| *it == rule);
+        rows.iter().filter(broke).map(|row| format!("`{:?}`", row.bug)).collect()
+    }
+
+    /// The bugs that this attack showed, rare ones first.
+    fn needing(rows: &[Row], kind: Kind) -> Vec<String> {
+        let by_attack = |row: &&Row| row.needed.iter().any(|seed| named(*seed) == Named::Attack(kind));
+        let mut rows: Vec<&Row> = rows.iter().filter(by_attack).collect();
         rows.sort_by_key(|row| row.caught.len());
-        let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for row in rows {
-            let keys: BTreeSet<String> = row.caught.iter().map(|(seed, rule)| key(*seed, *rule)).collect();
-            for key in keys {
-                found.entry(key).or_default().push(format!("`{:?}`", row.bug));
-            }
-        }
-        found
+        rows.iter().map(|row| format!("`{:?}`", row.bug)).collect()
     }
 
     /// Every bug with the seed that the table names.
@@ -244,7 +259,13 @@ mod planted {
         let mut failed = Vec::new();
         in_parallel(
             Bug::ALL.into_iter(),
-            |bug| (bug, seed(&bug), seed(&bug).filter(|seed| *seed > 0).and_then(|seed| first_violation(bug, seed))),
+            |bug| {
+                (
+                    bug,
+                    seed(&bug),
+                    seed(&bug).filter(|seed| *seed > 0).and_then(|seed| first_violation(bug, &scenario(seed))),
+                )
+            },
             |(bug, seed, rule)| match (seed, rule) {
                 (None, _) => failed.push(format!("{bug:?} has no seed in docs/planted-bugs.md: make the table anew")),
                 (Some(seed), None) => failed.push(format!("{bug:?} is not noticed at seed {seed} any more")),

@@ -16,8 +16,8 @@ use crate::world::Let;
 /// What an owner ordered, as far as the result has to be judged.
 #[derive(Clone, Debug)]
 pub(crate) enum Order {
-    /// A text for a session; `probe` if it must arrive.
-    Log { to: Party, text: String, probe: bool },
+    /// A text for a session; `probe` if it must arrive, `due` the permissions by which it has to at once.
+    Log { to: Party, text: String, probe: bool, due: Vec<String> },
     /// A text that may wait.
     Queue { to: Party, text: String },
     /// A question.
@@ -87,6 +87,10 @@ pub(crate) struct Host {
     pub(crate) in_order: BTreeMap<Party, u64>,
     /// When its wall clock was set last.
     pub(crate) clock_set: Micros,
+    /// When its owner wrote to whom lately.
+    pub(crate) spoken: BTreeMap<Party, Vec<Micros>>,
+    /// To whom its owner wrote too often once.
+    pub(crate) immodest: BTreeSet<Party>,
     /// What it let through since it was started.
     pub(crate) let_in: Let,
     /// How it looked when that was last written down.
@@ -122,6 +126,8 @@ impl Host {
             waiting: BTreeMap::new(),
             in_order: BTreeMap::new(),
             clock_set: 0,
+            spoken: BTreeMap::new(),
+            immodest: BTreeSet::new(),
             let_in: Let::default(),
             shown: State::default(),
             next: 0,

@@ -263,12 +263,18 @@ impl Books {
         })
     }
 
-    /// Whether a peer may, and nothing but an order can change that for a long time.
+    /// The permissions by which a peer may, and which nothing but an order can end for a long time.
     #[must_use]
-    pub(crate) fn may_for_long(&self, peer: Party, session: &SessionName, needs: Needs, now: WallTime) -> bool {
-        let lasting = |entry: &&Entry| !entry.ever_over && entry.expires.is_none_or(|end| now + LONG < end);
-        let entries: Vec<Entry> = self.grants.iter().filter(lasting).cloned().collect();
-        Self { grants: entries, invites: Vec::new() }.may(peer, session, needs, now)
+    pub(crate) fn lasting(&self, peer: Party, session: &SessionName, needs: Needs, now: WallTime) -> Vec<String> {
+        let fits = |entry: &&Entry| {
+            entry.peer == peer
+                && entry.state == State::InForce
+                && !entry.ever_over
+                && entry.expires.is_none_or(|end| now + LONG < end)
+                && entry.covers(session)
+                && entry.allows(needs)
+        };
+        self.grants.iter().filter(fits).filter_map(|entry| entry.id.clone()).collect()
     }
 
     /// Looks at the clocks: what has ended by itself, long enough for the node to see it, is gone for good.

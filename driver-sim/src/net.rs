@@ -136,15 +136,15 @@ impl Network {
         faults: &Faults,
         rng: &mut Rng,
         now: Micros,
-    ) -> Micros {
+    ) -> (Micros, bool) {
         let wire = len as u64 * 1000 / faults.bandwidth.max(1);
         let delay = (faults.latency + rng.between(0, faults.jitter)) * 1000 + rng.below(1000) + wire;
         let stall = if rng.chance(faults.stall) { rng.between(100, 20_000) * 1000 } else { 0 };
         let Some(lane) = self.lane(link, to) else {
-            return now + delay;
+            return (now + delay, false);
         };
         lane.last = lane.last.max(now + delay) + stall;
-        lane.last
+        (lane.last, stall > 0)
     }
 
     /// Nothing of `from` reaches `to` before `until`.

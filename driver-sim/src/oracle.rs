@@ -9,41 +9,54 @@ use crate::clock::Micros;
 use crate::net::Party;
 use crate::trace::Name;
 
-/// The rules. Each is a promise of the core.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Rule {
+macro_rules! rules {
+    ($($(#[doc = $doc:literal])* $rule:ident)*) => {
+        /// The rules. Each is a promise of the core.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Rule {
+            $($(#[doc = $doc])* $rule,)*
+        }
+
+        impl Rule {
+            /// Every rule.
+            pub const ALL: [Self; [$(stringify!($rule)),*].len()] = [$(Self::$rule),*];
+        }
+    };
+}
+
+rules! {
     /// Nothing is delivered, asked or answered without a grant in force at that moment.
-    Granted,
+    Granted
     /// Nothing is delivered or asked twice, crashes included; and nothing that nobody sent.
-    Once,
+    Once
     /// Whatever was acknowledged is stored.
-    Stored,
+    Stored
     /// A plaintext is seen only by those whom it was for.
-    Secret,
+    Secret
     /// No key encrypts two texts under one nonce, and no message's nonce comes twice.
-    FreshNonce,
+    FreshNonce
     /// Nothing that was revoked or claimed comes back, nothing that was confirmed gets lost.
-    Access,
+    Access
     /// What strangers and peers make a node keep is bounded.
-    Memory,
+    Memory
     /// Honest peers never accuse or ban each other.
-    Accusation,
+    Accusation
     /// After healing, and for those who are not attacked always, everything that may be delivered is.
-    Service,
+    Service
     /// An input causes a bounded number of outputs.
-    Outputs,
+    Outputs
     /// Every order of an owner ends once.
-    Ended,
+    Ended
     /// A node starts from whatever a crash left on its disk.
-    Starts,
+    Starts
     /// Nobody is believed to be somebody else.
-    Identity,
+    Identity
     /// Nothing is taken that was said at another time.
-    Window,
+    Window
     /// Nobody gets more through than the limits allow, and a nuisance is heard for a short time only.
-    Limits,
+    Limits
     /// Nothing makes a node panic.
-    NoPanic,
+    NoPanic
 }
 
 /// A broken rule.

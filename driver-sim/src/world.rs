@@ -6,11 +6,12 @@ mod life;
 mod limits;
 mod outbox;
 mod owner;
+mod service;
 mod traffic;
 mod wire;
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -104,6 +105,8 @@ pub struct World {
     /// The steps are over: only what must hold in quiet times happens now.
     pub(crate) healed: bool,
     pub(crate) wanted: Vec<Wanted>,
+    /// Whom a fault struck.
+    struck: BTreeSet<Party>,
     pub(crate) texts: u64,
     /// How many writes to streams there were: each has its number in the record.
     pub(crate) messages: u64,
@@ -171,6 +174,7 @@ impl World {
             scenario: scenario.clone(),
             healed: false,
             wanted: Vec::new(),
+            struck: BTreeSet::new(),
             texts: 0,
             messages: 0,
             trace: Trace::new(keep_trace),
@@ -359,6 +363,8 @@ impl World {
     /// A fault strikes a party.
     pub(crate) fn fault(&mut self, party: Party, other: Option<Party>, name: &'static str) {
         self.stats.fault(name);
+        self.struck.insert(party);
+        self.struck.extend(other);
         self.note(party, "fault", other, || name.to_owned());
     }
 

@@ -157,11 +157,10 @@ impl Node {
     ///
     /// # Errors
     /// A damaged document or a bad config. A missing document is none: it means a new node.
-    pub fn new(mut config: Config, stored: Stored, seed: [u8; 32], now: Now) -> Result<Self, StartError> {
+    pub fn new(config: Config, stored: Stored, seed: [u8; 32], now: Now) -> Result<Self, StartError> {
         config.validate().map_err(StartError::Config)?;
-        if planted!(config, CountersUnbounded) {
-            config.rates.max_transports = usize::MAX;
-        }
+        #[cfg(wopr_planted)]
+        let config = planted::unbounded(config);
         let mut rng = Rng::new(seed);
         let damaged = |document| move |error| StartError::Damaged(document, error);
         let fresh = stored.identity.is_none();

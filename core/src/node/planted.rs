@@ -87,6 +87,14 @@ impl Node {
     }
 }
 
+/// Counters without a bound.
+pub(super) fn unbounded(mut config: Config) -> Config {
+    if planted!(config, CountersUnbounded) {
+        config.rates.max_transports = usize::MAX;
+    }
+    config
+}
+
 /// Opens a payload of protocol 1 that came where protocol 2 was agreed on.
 pub(super) fn open_downgraded(
     config: &Config,

@@ -145,6 +145,9 @@ impl Node {
         if !full && strangers.len() < self.config.max_stranger_streams {
             return true;
         }
+        if planted!(self.config, StrangersStay) {
+            return false;
+        }
         strangers.sort_unstable();
         let Some((_, oldest)) = strangers.first() else {
             return false;
@@ -255,8 +258,9 @@ impl Node {
         let Ok(key) = key else {
             return self.invalid(id, RejectReason::BadSignature, now);
         };
-        let unsigned = planted!(self.config, HelloUnsigned).then(|| hello.message().clone());
-        let Some(message) = unsigned.or_else(|| hello.verify(&key).ok()) else {
+        #[cfg(wopr_planted)]
+        let hello = hello.believed_if(planted!(self.config, HelloUnsigned));
+        let Ok(message) = hello.verify(&key) else {
             return self.invalid(id, RejectReason::BadSignature, now);
         };
         let Some(identity) = self.identity.find(&local) else {

@@ -74,6 +74,9 @@ pub struct Received {
     message: Message,
     /// The bytes that were signed, and the signature. None for a key rotation.
     signed: Option<(Vec<u8>, [u8; 64])>,
+    /// A planted bug: whatever is signed counts as its sender's.
+    #[cfg(wopr_planted)]
+    believed: bool,
 }
 
 impl Received {
@@ -89,6 +92,10 @@ impl Received {
     /// The key is not that of `from`, the signature is not this key's over the bytes as they came, or the message is a
     /// key rotation, which carries no signature of its own: see [`Received::into_rotation`].
     pub fn verify(self, key: &VerifyingKey) -> Result<Message, BadSignature> {
+        #[cfg(wopr_planted)]
+        if self.believed {
+            return Ok(self.message);
+        }
         match self.signed {
             Some((bytes, signature))
                 if key.public() == self.message.header.from && key.verifies(&bytes, &signature) =>
@@ -97,6 +104,13 @@ impl Received {
             }
             _ => Err(BadSignature),
         }
+    }
+
+    /// The message, which its signature need not prove if a bug is planted.
+    #[cfg(wopr_planted)]
+    #[must_use]
+    pub(crate) fn believed_if(self, planted: bool) -> Self {
+        Self { believed: planted, ..self }
     }
 
     /// A key rotation, unproven: its `sig` repeats the one inside the statement, so nothing vouches for the header. The
@@ -145,7 +159,12 @@ pub fn decode(line: &[u8]) -> Result<Received, DecodeError> {
             Some((bytes, parse_signature(signature).ok_or(DecodeError::Invalid("sig"))?))
         }
     };
-    Ok(Received { message: Message { header, body }, signed })
+    Ok(Received {
+        message: Message { header, body },
+        signed,
+        #[cfg(wopr_planted)]
+        believed: false,
+    })
 }
 
 /// Reads a line as JavaScript's `JSON.parse` would, and does not mind what stands behind it; the signature is looked for
@@ -156,7 +175,7 @@ pub(crate) fn decode_leniently(line: &[u8]) -> Option<Received> {
     let message = decode(value.to_string().as_bytes()).ok()?.message;
     let (signed, _) = core::str::from_utf8(line).ok()?.split_once(",\"sig\":")?;
     let signature = parse_signature(value.get("sig")?.as_str()?)?;
-    Some(Received { message, signed: Some((alloc::format!("{signed}}}").into_bytes(), signature)) })
+    Some(Received { message, signed: Some((alloc::format!("{signed}}}").into_bytes(), signature)), believed: false })
 }
 
 struct Fields<'o, 'a>(&'o Object<'a>);

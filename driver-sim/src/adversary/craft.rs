@@ -73,7 +73,8 @@ impl Mallory {
 impl World {
     /// The time that Mallory writes.
     pub(crate) fn mallory_time(&self) -> WallTime {
-        WallTime::from_millis(START + self.now / 1000)
+        let ahead = self.mallory.as_ref().map_or(0, |mallory| mallory.ahead);
+        WallTime::from_millis((START + self.now / 1000).saturating_add_signed(ahead))
     }
 
     /// Opens a stream and says hello under Mallory's own key.

@@ -64,9 +64,27 @@ impl World {
             // Where the thief comes first, nobody can tell her from the owner.
             (Kind::RotationFork, _) if !self.fork_is_known() => return,
             (Kind::RotationFork, _) => self.wear_the_stolen_key(),
+            // Every other time the hello is dated right, and what comes after it is not.
+            (Kind::WrongTime, turns) if turns % 2 == 0 => self.misdate(),
             _ => {}
         }
         self.shake(0);
+        self.date_right();
+    }
+
+    /// What Mallory writes from now on is dated wrong, by more than clocks that are off explain.
+    fn misdate(&mut self) {
+        const MINUTE: i64 = 60_000;
+        if let Some(mallory) = &mut self.mallory {
+            let span = *mallory.rng.pick(&[10, 60, 24 * 60, 10 * 365 * 24 * 60]).unwrap_or(&10);
+            mallory.ahead = if mallory.rng.chance(500_000) { span * MINUTE } else { -span * MINUTE };
+        }
+    }
+
+    fn date_right(&mut self) {
+        if let Some(mallory) = &mut self.mallory {
+            mallory.ahead = 0;
+        }
     }
 
     /// When the grace period of the stolen key is over, she tries to be its owner.
@@ -178,6 +196,11 @@ impl World {
             }
             Kind::RotationFork if self.mallory.as_ref().is_some_and(|mallory| mallory.masked) => {
                 self.say(stream, channel, 0, 1);
+            }
+            Kind::WrongTime => {
+                self.misdate();
+                self.say(stream, channel, 0, 1);
+                self.date_right();
             }
             Kind::RotationTheft | Kind::RotationFork => self.rotate_anything(stream, channel),
             _ => {}

@@ -111,6 +111,8 @@ kinds! {
     Impersonation "impersonation"
     /// Signed messages that two readers would read in two ways: members twice, escapes, something behind the end.
     TwoReadings "two-readings"
+    /// A peer's messages that are dated minutes, hours or years off.
+    WrongTime "wrong-time"
 }
 
 /// A line that Mallory saw pass.
@@ -178,6 +180,8 @@ pub(crate) struct Mallory {
     /// When the attacked node was first seen to know the successor of the stolen key.
     pub(crate) fork_known: Option<Micros>,
     pub(crate) turns: u64,
+    /// How far ahead what she writes is dated, in milliseconds.
+    pub(crate) ahead: i64,
     /// The nonce of the greeting before the present one.
     pub(crate) former: Option<Nonce>,
     /// Invites of hers are not claimed before.
@@ -219,6 +223,7 @@ impl Mallory {
             masked: false,
             fork_known: None,
             turns: 0,
+            ahead: 0,
             former: None,
             patient_until: 0,
             disowned: false,
@@ -266,7 +271,9 @@ impl World {
             Kind::Sessions | Kind::Flood | Kind::Downgrade | Kind::Spoof | Kind::Oversize | Kind::NonceFlood => {
                 self.grant(0, Party::Mallory, 0b0001, false, 0);
             }
-            Kind::RotationTheft | Kind::TwoReadings => self.grant(0, Party::Mallory, 0b0001, false, 0),
+            Kind::RotationTheft | Kind::TwoReadings | Kind::WrongTime => {
+                self.grant(0, Party::Mallory, 0b0001, false, 0)
+            }
             Kind::NoHandshake => {
                 for index in 0..self.hosts.len().min(3) {
                     self.grant(index, Party::Mallory, 0b0001, false, 0);

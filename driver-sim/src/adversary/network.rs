@@ -286,7 +286,7 @@ impl World {
 
     /// A request to Mallory: she reads it if she can, and answers with anything but the truth.
     fn lie(&mut self, kind: Kind, stream: StreamId, bytes: &[u8]) {
-        let (at, choice) = (self.mallory_time(), self.rng.below(10));
+        let (at, choice) = (self.mallory_time(), self.rng.below(11));
         let Some(mallory) = &mut self.mallory else {
             return;
         };
@@ -331,6 +331,8 @@ impl World {
         let line = match choice {
             7 => vec![b'x'; 200_000],
             8 => bytes.to_vec(),
+            // Right in everything but its date.
+            10 => mallory.line(lie, at + std::time::Duration::from_secs(3600)),
             _ => mallory.line(lie, at),
         };
         self.utter(stream, line);

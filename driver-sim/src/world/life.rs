@@ -66,6 +66,7 @@ impl World {
             return;
         };
         drop(node);
+        self.struck(Party::Node(index));
         self.stats.fault("crash");
         self.note(Party::Node(index), "crashes", None, String::new);
         self.note_state(index);

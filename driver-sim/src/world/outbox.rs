@@ -18,6 +18,9 @@ impl World {
         let Some(key) = self.contact(from, to).filter(|_| to != Party::Node(from)) else {
             return;
         };
+        // It may take more than one try.
+        self.is_modest(from, to);
+        self.is_modest(from, to);
         let text = self.text(Party::Node(from), to, &session, 20);
         let order = Order::Queue { to, text: text.clone() };
         let (timeout, expires_in) = (Duration::from_secs(5), Duration::from_secs(24 * 3600));

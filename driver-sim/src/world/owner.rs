@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use wopr_p2p_core::access::{Capability, SessionName, SessionSet, TrustLevel};
-use wopr_p2p_core::grant::Needs;
 use wopr_p2p_core::keys::PublicKey;
 use wopr_p2p_core::peer::PeerRef;
 use wopr_p2p_core::rotation::RotationReason;
 use wopr_p2p_core::{Command, CommandError, CommandId, Input, Reply};
 
-use super::{Happening, Wanted, World};
+use super::{Happening, World};
 use crate::clock::SECOND;
 use crate::host::{Backup, Order};
 use crate::ledger::Invited;
@@ -19,12 +18,9 @@ use crate::scenario::Action;
 use crate::words;
 
 /// How many sessions each node has.
-const SESSIONS: u8 = 4;
+pub(super) const SESSIONS: u8 = 4;
 /// How long a log or claim may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// How often a text that must arrive is sent anew, and with what pause.
-const TRIES: u32 = 36;
-const PAUSE: u64 = 240 * SECOND;
 
 /// A session of the simulated nodes.
 #[must_use]
@@ -141,6 +137,7 @@ impl World {
                 self.after(seconds * SECOND, Happening::DiskFreed { host: at % nodes });
             }
             Action::SetClock { at, by } => {
+                self.struck(Party::Node(at % nodes));
                 self.stats.fault("clock set");
                 self.note(Party::Node(at % nodes), "fault", None, || format!("clock set by {by} ms"));
                 let host = &mut self.hosts[at % nodes];
@@ -152,6 +149,8 @@ impl World {
                 let name = if both { "partition" } else { "one-way partition" };
                 let (from, to) = (Party::Node(from % nodes), Party::Node(to % nodes));
                 let until = self.now + seconds * SECOND;
+                self.struck(from);
+                self.struck(to);
                 self.stats.fault(name);
                 self.note(from, "fault", Some(to), || format!("{name} for {seconds} s"));
                 self.net.cut(from, to, until);
@@ -202,8 +201,9 @@ impl World {
         let Some(key) = self.contact(from, to).filter(|_| to != Party::Node(from)) else {
             return;
         };
+        let due = self.due(from, to, &session, size);
         let text = self.text(Party::Node(from), to, &session, size);
-        let order = Order::Log { to, text: text.clone(), probe };
+        let order = Order::Log { to, text: text.clone(), probe, due };
         let command = Command::Log { peer: PeerRef::Key(key), session, text, timeout: TIMEOUT };
         self.order(from, order, command);
     }
@@ -353,12 +353,15 @@ impl World {
             Err(_) => self.stats.failed += 1,
         }
         match (order, result) {
-            (Order::Log { to, text, probe }, result) => {
-                if result.is_ok() {
-                    self.check_stored(party, to, &text);
-                    if to == Party::Mallory {
-                        self.mallory_is_believed(party);
+            (Order::Log { to, text, probe, due }, result) => {
+                match &result {
+                    Ok(_) => {
+                        self.check_stored(party, to, &text);
+                        if to == Party::Mallory {
+                            self.mallory_is_believed(party);
+                        }
                     }
+                    Err(error) => self.check_due(index, to, &text, &due, error),
                 }
                 if probe {
                     self.probe_ended(index, to, &text, result.err());
@@ -425,105 +428,11 @@ impl World {
         }
     }
 
-    /// The healed world: whoever may write to whom does so now.
-    pub(crate) fn probe(&mut self) {
-        for to in 0..self.hosts.len() {
-            for from in 0..self.hosts.len() {
-                if let Some(session) = self.expected(from, to) {
-                    let (last, done, given_up) = (String::new(), false, false);
-                    self.wanted.push(Wanted { from, to, session, tries: 0, last, done, given_up });
-                }
-            }
-        }
-        if self.wanted.is_empty() {
-            return self.finish();
-        }
-        for at in 0..self.wanted.len() {
-            self.probe_again(at);
-        }
-    }
-
-    /// The session into which `from` must be able to write at `to`, if there is one: there is a grant that never came
-    /// near its end, and both know each other, so that rotations can be told.
-    fn expected(&self, from: usize, to: usize) -> Option<String> {
-        let (there, here) = (Party::Node(from), Party::Node(to));
-        // A grace period that a wrong clock ends at once leaves peers behind that had not been told: nobody can help them.
-        let lost = |index: usize| self.hosts[index].disordered && self.hosts[index].rotations > 0;
-        // A node that is brought back to an older state has forgotten which new keys it was told of, and whoever told
-        // it does not tell it again: that takes a new invite (docs/sim.md, "What is known").
-        let [one, other] = [&self.hosts[from], &self.hosts[to]];
-        let forgotten = (one.restored.is_some() || other.restored.is_some()) && one.rotations + other.rotations > 0;
-        if from == to
-            || forgotten
-            || lost(from)
-            || lost(to)
-            || !self.knows_now(to, there)
-            || !self.knows_now(from, here)
-        {
-            return None;
-        }
-        let books = &self.hosts[to].books;
-        let now = self.hosts[to].now(self.now).wall;
-        let fits = |name: &SessionName| books.may_for_long(there, name, Needs::Log, now);
-        (0..SESSIONS).map(session).find(fits).map(|name| name.as_str().to_owned())
-    }
-
-    /// Whether a node has a party in its table, once, and did not turn it away. Twice happens when the owner gives two
-    /// keys of one peer that has not told how they belong together.
-    fn knows_now(&self, by: usize, peer: Party) -> bool {
-        let peers = self.hosts[by].node.as_ref().map(|node| node.snapshot().peers).unwrap_or_default();
-        let mut those = peers.iter().filter(|known| self.keys.owner(&known.key) == Some(peer));
-        those.next().is_some_and(|known| known.revoked.is_none()) && those.next().is_none()
-    }
-
     /// Whether a node has the present key of another in its table.
     fn knows_key(&self, by: usize, peer: usize) -> bool {
         let (Some(node), Some(key)) = (&self.hosts[by].node, self.hosts[peer].key()) else {
             return false;
         };
         node.snapshot().peers.iter().any(|known| known.key == key)
-    }
-
-    fn probe_again(&mut self, at: usize) {
-        let Wanted { from, to, session, .. } = self.wanted[at].clone();
-        self.wanted[at].tries += 1;
-        // By the key that the sender's node has for the other, which rotations moved along.
-        let peers = self.hosts[from].node.as_ref().map(|node| node.snapshot().peers).unwrap_or_default();
-        let key = peers.iter().map(|peer| peer.key).find(|key| self.keys.owner(key) == Some(Party::Node(to)));
-        if let Some(key) = key {
-            self.hosts[from].contacts.insert(Party::Node(to), key);
-        }
-        if let Ok(name) = SessionName::new(session) {
-            self.log(from, Party::Node(to), name, 10, true);
-        }
-    }
-
-    fn probe_ended(&mut self, from: usize, to: Party, text: &str, error: Option<CommandError>) {
-        let session = self.seen.texts.get(text).map(|sent| sent.session.clone()).unwrap_or_default();
-        let wanted = self.wanted.iter().position(|w| w.from == from && Party::Node(w.to) == to && w.session == session);
-        let Some(at) = wanted else {
-            return;
-        };
-        match error {
-            None => self.wanted[at].done = true,
-            Some(error) => {
-                self.wanted[at].last = error.to_string();
-                if self.wanted[at].tries < TRIES {
-                    self.after(PAUSE, Happening::ProbeAgain { at });
-                } else {
-                    self.wanted[at].given_up = true;
-                }
-            }
-        }
-        if self.wanted.iter().all(|wanted| wanted.done || wanted.given_up) {
-            self.finish();
-        }
-    }
-
-    /// The next try of something that has to arrive.
-    pub(crate) fn try_again(&mut self, at: usize) {
-        if self.wanted.get(at).is_some_and(|wanted| !wanted.done) {
-            self.probe_again(at);
-        }
     }
 }

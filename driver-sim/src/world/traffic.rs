@@ -56,7 +56,10 @@ impl World {
     }
 
     pub(crate) fn send_piece(&mut self, link: u64, to: usize, piece: Piece, len: usize, message: Option<u64>) {
-        let at = self.net.arrival(link, to, len, &self.faults, &mut self.rng, self.now);
+        let (at, stalled) = self.net.arrival(link, to, len, &self.faults, &mut self.rng, self.now);
+        if stalled && let Some(ends) = self.net.link(link).map(|link| link.ends) {
+            self.fault(ends[1 - to].party, Some(ends[to].party), "stream stalled");
+        }
         self.at(at, Happening::Arrive { link, to, piece, message });
     }
 

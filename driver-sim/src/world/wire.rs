@@ -26,6 +26,8 @@ const SLACK: Duration = Duration::from_secs(15);
 pub(crate) struct Wire {
     /// Who said which hello, and to whom.
     hellos: BTreeMap<Nonce, (Party, Option<PublicKey>)>,
+    /// When each hello says that it was said, whoever said it.
+    dates: BTreeMap<Nonce, WallTime>,
     /// Which hello a greeting answers.
     greetings: BTreeMap<Nonce, Option<Nonce>>,
     requests: BTreeMap<Nonce, Request>,
@@ -58,6 +60,9 @@ type Fault = (Rule, String);
 impl Wire {
     fn remember(&mut self, from: Party, stream: StreamId, message: &Message, since: Instant) {
         let (nonce, honest) = (message.header.nonce, from != Party::Mallory);
+        if let Body::Hello(_) = message.body {
+            self.dates.entry(nonce).or_insert(message.header.ts);
+        }
         let (version, timed) = match &message.body {
             Body::Hello(hello) if honest => {
                 self.hellos.insert(nonce, (from, hello.to));
@@ -128,6 +133,9 @@ impl World {
         let (Some(to), Some(re)) = (ack.to, ack.re) else {
             return Ok(());
         };
+        if let Some(said) = self.wire.dates.get(&re) {
+            self.judge_date(index, *said)?;
+        }
         if self.mallory.as_ref().is_some_and(|mallory| mallory.key() == to) {
             return Ok(());
         }
@@ -201,16 +209,25 @@ impl World {
             return Err((Rule::Secret, "what came in another protocol version is answered".to_owned()));
         }
         let host = &self.hosts[index];
-        let (wall, window) = (host.now(self.now).wall, host.config.replay.window);
-        let steady = self.now >= host.clock_set + SLACK.as_secs() * SECOND;
-        if request.timed && steady && wall.abs_diff(request.at) > window + SLACK {
-            return Err((Rule::Window, "what was said at another time is answered".to_owned()));
+        if request.timed {
+            self.judge_date(index, request.at)?;
         }
+        let wall = host.now(self.now).wall;
         match (session, self.keys.owner(&request.from)) {
             (Some(session), Some(asker)) if !host.books.may(asker, session, Needs::Inject, wall) => {
                 Err((Rule::Granted, format!("{asker:?}, who may not ask in {}, gets an answer", session.as_str())))
             }
             _ => Ok(()),
         }
+    }
+
+    /// What is answered was said about now, by the clock of the node that answers it.
+    fn judge_date(&self, index: usize, said: WallTime) -> Result<(), Fault> {
+        let host = &self.hosts[index];
+        let steady = self.now >= host.clock_set + SLACK.as_secs() * SECOND;
+        if steady && host.now(self.now).wall.abs_diff(said) > host.config.replay.window + SLACK {
+            return Err((Rule::Window, "what was said at another time is answered".to_owned()));
+        }
+        Ok(())
     }
 }
