@@ -38,8 +38,8 @@ mod planted {
 
     /// The table.
     const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/planted-bugs.md");
-    /// Each kind of trouble in turn, then each attack.
-    const ROUND: u64 = (Trouble::ALL.len() + Kind::ALL.len()) as u64;
+    /// Each kind of trouble in turn, then each attack, and then everything that goes wrong by itself at once.
+    const ROUND: u64 = (Trouble::ALL.len() + Kind::ALL.len() + 1) as u64;
     /// In so many seeds every bug is looked for.
     const COUNTED: u64 = ROUND;
     /// In so many at most, one that was not noticed yet.
@@ -125,7 +125,7 @@ mod planted {
         let words = words.iter().map(|word| word.split_once(':').unwrap_or((word, "")));
         let chosen = words.filter_map(|(bug, world)| {
             let bug = Bug::ALL.into_iter().find(|known| format!("{known:?}") == bug)?;
-            Some((bug, (1..=MOST).filter(|seed| world.is_empty() || named(*seed).name() == world).collect()))
+            Some((bug, (1..=MOST).filter(|seed| world.is_empty() || name(*seed) == world).collect()))
         });
         chosen.collect()
     }
@@ -153,12 +153,19 @@ mod planted {
     fn scenario(seed: u64) -> Scenario {
         let faults = [3, 6, 0, 10][usize::try_from((seed - 1) / ROUND % 4).unwrap_or(0)];
         let recipe = Recipe { nodes: (3, 5), seconds: 240, faults, ..Recipe::default() };
-        Scenario::from_seed(seed, &named(seed).put_into(recipe))
+        match named(seed) {
+            Some(named) => Scenario::from_seed(seed, &named.put_into(recipe)),
+            None => Scenario { attack: None, ..Scenario::from_seed(seed, &recipe) },
+        }
     }
 
-    fn named(seed: u64) -> Named {
+    fn named(seed: u64) -> Option<Named> {
         let turn = usize::try_from((seed - 1) % ROUND).unwrap_or(0);
-        Named::all().nth(turn).unwrap_or(Named::Trouble(Trouble::Chat))
+        Named::all().nth(turn)
+    }
+
+    fn name(seed: u64) -> &'static str {
+        named(seed).map_or("all faults", Named::name)
     }
 
     fn first_violation(bug: Bug, scenario: &Scenario) -> Option<Rule> {
@@ -177,7 +184,7 @@ mod planted {
         let run = |seed| (seed, run_to_violation(World::new(&scenario(seed), false)));
         in_parallel(1..=COUNTED, run, |(seed, violation)| {
             if let Some(violation) = violation {
-                println!("without any bug, seed {seed}, {}: {violation}", named(seed).name());
+                println!("without any bug, seed {seed}, {}: {violation}", name(seed));
                 good = false;
             }
         });
@@ -195,7 +202,7 @@ mod planted {
         format!(
             "| `{bug:?}` | {} | {first} | {rule:?} | {} | {often} | {} |\n",
             bug.what().trim(),
-            named(*first).name(),
+            name(*first),
             others.join(", "),
         )
     }
@@ -206,8 +213,8 @@ mod planted {
              The simulator's rules are only worth what they notice. So the core can be built with bugs on purpose \
              ([`planted.rs`](../core/src/planted.rs)), with `--cfg wopr_planted`. A build without debug assertions refuses \
              that, and in every other build nothing of it is left. Each bug runs in the same worlds: 3 to 5 nodes, four \
-             minutes of trouble, then healing; each of the {} kinds of trouble in turn, then each of the {} attacks, and so \
-             on at other degrees of faults. The table says how many seeds it took until a rule was broken, which rule, in \
+             minutes of trouble, then healing; each of the {} kinds of trouble in turn, each of the {} attacks, and all \
+             faults at once; and so on at other degrees of faults. The table says how many seeds it took until a rule was broken, which rule, in \
              which world, and in how many of the first {COUNTED} seeds any was; a bug that is not noticed in those runs on, \
              up to seed {MOST}. Made by\n\n\
              ```sh\n\
@@ -243,7 +250,7 @@ mod planted {
 
     /// The bugs that this attack showed, rare ones first.
     fn needing(rows: &[Row], kind: Kind) -> Vec<String> {
-        let by_attack = |row: &&Row| row.needed.iter().any(|seed| named(*seed) == Named::Attack(kind));
+        let by_attack = |row: &&Row| row.needed.iter().any(|seed| named(*seed) == Some(Named::Attack(kind)));
         let mut rows: Vec<&Row> = rows.iter().filter(by_attack).collect();
         rows.sort_by_key(|row| row.caught.len());
         rows.iter().map(|row| format!("`{:?}`", row.bug)).collect()

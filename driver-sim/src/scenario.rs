@@ -136,9 +136,13 @@ impl Scenario {
         scenario
     }
 
-    /// What has to happen for an attack to have its chance; a conversation that outlives young keys; texts that wait for
-    /// somebody who cannot be reached.
+    /// What has to happen for an attack to have its chance; a friend who goes on writing to the attacked; a conversation
+    /// that outlives young keys; texts that wait for somebody who cannot be reached.
     fn attack_steps(&mut self) {
+        if self.attack.is_some() {
+            let log = |at| Step { at, what: Action::Log { from: 2, to: 0, session: 0, size: 20 } };
+            self.steps.extend((20_000..self.seconds.min(300) * 1000).step_by(20_000).map(log));
+        }
         if self.attack.is_some() && self.seed.is_multiple_of(2) {
             self.steps.push(Step { at: 20_000, what: Action::Cut { from: 1, to: 0, both: true, seconds: 40 } });
             let queue = |at| Step { at, what: Action::Queue { from: 1, to: 0, session: 0 } };

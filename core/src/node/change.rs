@@ -267,11 +267,9 @@ impl Node {
         let Some(peer) = self.streams.get(&stream).and_then(|s| s.channel()).map(|c| c.remote().public()) else {
             return Err(refuse("claim failed".to_string()));
         };
-        let subject = if planted!(self.config, TokenOfAnother) {
-            next.invites.get(&nonce).map_or(peer, |invite| invite.subject)
-        } else {
-            peer
-        };
+        let subject = peer;
+        #[cfg(wopr_planted)]
+        let subject = self.subject_of(next, &nonce, subject);
         let at = if planted!(self.config, TokenNeverExpires) { WallTime::default() } else { now.wall };
         let invite = next.invites.claim(&nonce, &subject, at).map_err(|error| refuse(error.to_string()))?;
         let grant = Grant {

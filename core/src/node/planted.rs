@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
+use core::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,12 +15,12 @@ use crate::channel::{Channel, Sealed, Side};
 use crate::cipher::{CipherError, EphemeralKey, PayloadKey};
 use crate::config::Config;
 use crate::identity::Identity;
-use crate::keys::{EncryptKey, PublicKey, VerifyingKey};
+use crate::keys::{EncryptKey, Nonce, PublicKey, VerifyingKey};
 use crate::message::{Body, KeyRotation};
 use crate::peer::PeerRef;
 use crate::replay::ReplayWindow;
 use crate::rotation::RotationStatement;
-use crate::time::Now;
+use crate::time::{Now, WallTime};
 use crate::wire::json::{self, Received};
 
 impl Node {
@@ -78,6 +79,18 @@ impl Node {
     pub(super) fn unsigned_rotation(&self, rotation: &KeyRotation) -> Option<RotationStatement> {
         let unverified = || RotationStatement::unverified(rotation.statement.as_bytes());
         planted!(self.config, RotationUnsigned).then(unverified).flatten()
+    }
+
+    /// A key that was given up counts for a year.
+    pub(super) fn long_grace<E>(&self, until: Result<WallTime, E>, now: Now) -> Result<WallTime, E> {
+        let year = Duration::from_secs(365 * 24 * 3600);
+        if planted!(self.config, GraceUnbounded) { Ok(now.wall + year) } else { until }
+    }
+
+    /// The one for whom an invite was made, in the place of who claims it.
+    pub(super) fn subject_of(&self, access: &Access, invite: &Nonce, claimant: PublicKey) -> PublicKey {
+        let invite = planted!(self.config, TokenOfAnother).then(|| access.invites.get(invite)).flatten();
+        invite.map_or(claimant, |invite| invite.subject)
     }
 
     /// The present key of whoever gave this one up.

@@ -158,11 +158,14 @@ impl World {
 
     /// The handshake with a node is over: now she does what she came for.
     pub(super) fn inside(&mut self, kind: Kind, stream: StreamId, channel: &Channel) {
+        let turns = self.mallory.as_ref().map_or(0, |mallory| mallory.turns);
         match kind {
             Kind::FreshKeys => self.say(stream, channel, 0, 1),
             Kind::Sessions => (0..5).for_each(|number| self.say(stream, channel, number, 1)),
-            Kind::Flood if self.mallory.as_ref().is_some_and(|mallory| mallory.turns.is_multiple_of(2)) => {
-                (0..12).for_each(|_| self.ask(stream, channel));
+            Kind::Flood if turns.is_multiple_of(2) => {
+                // At first only as many as a minute allows: who asks more than that hears no answer to any.
+                let times = if turns < 4 { 9 } else { 12 };
+                (0..times).for_each(|_| self.ask(stream, channel));
             }
             Kind::Flood => self.say(stream, channel, 0, 14),
             Kind::Capability => self.ask(stream, channel),
@@ -185,7 +188,7 @@ impl World {
             Kind::TwoReadings => self.two_readings(stream, channel),
             Kind::Tokens => self.claim_anything(stream, channel),
             // At first she is a peer like any other.
-            Kind::Resurrect if self.mallory.as_ref().is_some_and(|mallory| mallory.turns < 8) => {}
+            Kind::Resurrect if turns < 8 => {}
             Kind::Resurrect if self.mallory.as_ref().is_some_and(|mallory| !mallory.disowned) => {
                 self.ask(stream, channel);
             }
@@ -254,8 +257,12 @@ impl World {
         }
     }
 
-    /// Somebody else's name on a message in her own channel.
+    /// Somebody else's name on a message in her own channel, or the handshake before this one.
     fn spoof(&mut self, stream: StreamId, channel: &Channel) {
+        let former = self.mallory.as_mut().and_then(|mallory| mallory.former.replace(channel.ack));
+        if let Some(ack) = former.filter(|_| self.rng.chance(500_000)) {
+            return self.say(stream, &Channel { ack, ..channel.clone() }, 0, 1);
+        }
         let (at, victim) = (self.mallory_time(), self.hosts[1 % self.hosts.len()].key());
         let text = self.text(Party::Mallory, Party::Node(0), &session(0), 5);
         if let (Some(mallory), Some(victim)) = (&mut self.mallory, victim)

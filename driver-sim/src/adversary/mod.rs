@@ -79,7 +79,7 @@ kinds! {
     Relay "relay"
     /// A peer that is asked lies in every way.
     Liar "liar"
-    /// A peer tries sessions that it was not granted.
+    /// A peer tries sessions that it was not granted, or not for so long.
     Sessions "sessions"
     /// A peer that may only log asks the AI.
     Capability "capability"
@@ -87,7 +87,7 @@ kinds! {
     Flood "flood"
     /// Protocol 1 where protocol 2 was agreed on.
     Downgrade "downgrade"
-    /// Another's name on one's own message.
+    /// Another's name on one's own message, or another handshake's.
     Spoof "spoof"
     /// Invites that nobody made, or for somebody else, or that were used.
     Tokens "tokens"
@@ -268,7 +268,12 @@ impl World {
         self.keys.add(key, Party::Mallory);
         self.net.listen(key.topic(), Party::Mallory);
         match kind {
-            Kind::Sessions | Kind::Flood | Kind::Downgrade | Kind::Spoof | Kind::Oversize | Kind::NonceFlood => {
+            Kind::Sessions => {
+                self.grant(0, Party::Mallory, 0b0001, false, 0);
+                // Over before she comes.
+                self.grant(0, Party::Mallory, 0b0010, false, 20);
+            }
+            Kind::Flood | Kind::Downgrade | Kind::Spoof | Kind::Oversize | Kind::NonceFlood => {
                 self.grant(0, Party::Mallory, 0b0001, false, 0);
             }
             Kind::RotationTheft | Kind::TwoReadings | Kind::WrongTime => {

@@ -33,8 +33,9 @@ impl World {
                 }
             }
             Kind::Slow => {
+                // All at one node, so that its places for strangers are never free for long.
                 for _ in 0..20 {
-                    if let Some(stream) = self.knock(index) {
+                    if let Some(stream) = self.knock(0) {
                         self.utter(stream, vec![b'{']);
                     }
                 }
