@@ -41,7 +41,7 @@ mod planted {
     /// Each kind of trouble in turn, then each attack, and then everything that goes wrong by itself at once.
     const ROUND: u64 = (Trouble::ALL.len() + Kind::ALL.len() + 1) as u64;
     /// In so many seeds every bug is looked for.
-    const COUNTED: u64 = ROUND;
+    const COUNTED: u64 = 2 * ROUND;
     /// In so many at most, one that was not noticed yet.
     const MOST: u64 = 10 * ROUND;
 
@@ -132,15 +132,17 @@ mod planted {
 
     fn try_out(bug: Bug, seeds: &[u64], counted: u64) -> Row {
         let mut row = Row { bug, caught: BTreeMap::new(), needed: BTreeSet::new() };
+        let named = counted == 1;
         for seed in seeds.iter().copied() {
             if seed > counted && !row.caught.is_empty() {
                 break;
             }
             let world = scenario(seed);
-            if let Some(rule) = first_violation(bug, &world) {
+            if let Some(rule) = first_violation(bug, &world, named) {
                 row.caught.insert(seed, rule);
+                let attacked = world.attack.is_some();
                 let alone = Scenario { attack: None, ..world };
-                if counted > 1 && alone.attack != scenario(seed).attack && first_violation(bug, &alone).is_none() {
+                if !named && attacked && first_violation(bug, &alone, false).is_none() {
                     row.needed.insert(seed);
                 }
             }
@@ -168,9 +170,16 @@ mod planted {
         named(seed).map_or("all faults", Named::name)
     }
 
-    fn first_violation(bug: Bug, scenario: &Scenario) -> Option<Rule> {
+    /// The rule that is broken first, and if wanted in what way.
+    fn first_violation(bug: Bug, scenario: &Scenario, aloud: bool) -> Option<Rule> {
         let run = AssertUnwindSafe(|| run_to_violation(World::with_bug(scenario, bug)));
-        catch_unwind(run).map_or(Some(Rule::NoPanic), |violation| violation.map(|it| it.rule))
+        let Ok(violation) = catch_unwind(run) else { return Some(Rule::NoPanic) };
+        violation.map(|violation| {
+            if aloud {
+                eprintln!("{bug:?}: {violation}");
+            }
+            violation.rule
+        })
     }
 
     fn run_to_violation(mut world: World) -> Option<Violation> {
@@ -270,7 +279,7 @@ mod planted {
                 (
                     bug,
                     seed(&bug),
-                    seed(&bug).filter(|seed| *seed > 0).and_then(|seed| first_violation(bug, &scenario(seed))),
+                    seed(&bug).filter(|seed| *seed > 0).and_then(|seed| first_violation(bug, &scenario(seed), true)),
                 )
             },
             |(bug, seed, rule)| match (seed, rule) {

@@ -26,9 +26,9 @@ pub(crate) enum Order {
     Grant,
     /// Something is taken back.
     Revoke,
-    /// An invite is made, to be handed over so many seconds later; `revoked` if everything was taken from that peer by
-    /// an order that came after this one.
-    Invite { to: Party, seconds: u64, twice: bool, revoked: Option<CommandId> },
+    /// An invite is made for this key, to be handed over so many seconds later; `revoked` if everything was taken from
+    /// that peer by an order that came after this one.
+    Invite { to: Party, subject: PublicKey, seconds: u64, twice: bool, revoked: Option<CommandId> },
     /// An invite is claimed.
     Claim { at: Party, token: String },
     /// New keys.
@@ -81,6 +81,8 @@ pub(crate) struct Host {
     pub(crate) disordered: bool,
     /// How often it changed its keys.
     pub(crate) rotations: u32,
+    /// Everybody whom its node did not know when it changed its keys: it could not tell them.
+    pub(crate) untold: BTreeSet<Party>,
     /// Texts that its owner was told wait for their receivers.
     pub(crate) waiting: BTreeMap<Nonce, String>,
     /// The last of each sender's waiting texts that came.
@@ -123,6 +125,7 @@ impl Host {
             wakes_now: 0,
             disordered: false,
             rotations: 0,
+            untold: BTreeSet::new(),
             waiting: BTreeMap::new(),
             in_order: BTreeMap::new(),
             clock_set: 0,

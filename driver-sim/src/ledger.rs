@@ -76,6 +76,8 @@ impl Entry {
 pub(crate) struct Invited {
     /// For whom.
     pub(crate) peer: Party,
+    /// Under which key.
+    pub(crate) subject: PublicKey,
     /// What it opens.
     pub(crate) sessions: SessionSet,
     /// What may be done.
@@ -165,12 +167,13 @@ impl Books {
         self.grants.retain(|entry| entry.state != State::Ordered(command));
     }
 
-    /// The owner takes everything of a peer back. It holds from now on; what was only ordered must not come any more.
-    pub(crate) fn revoke_peer(&mut self, command: CommandId, peer: Party) {
+    /// The owner takes everything of a peer back. It holds from now on; what was only ordered must not come any more. An
+    /// invite for another key than these is not known to be the same peer's.
+    pub(crate) fn revoke_peer(&mut self, command: CommandId, peer: Party, keys: &[PublicKey]) {
         for entry in self.grants.iter_mut().filter(|entry| entry.peer == peer) {
             entry.state = State::Revoking(command);
         }
-        for invite in self.invites.iter_mut().filter(|invite| invite.peer == peer && !invite.over) {
+        for invite in self.invites.iter_mut().filter(|invite| keys.contains(&invite.subject) && !invite.over) {
             invite.leaving = Some(command);
         }
     }

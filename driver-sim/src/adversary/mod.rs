@@ -404,6 +404,12 @@ impl World {
         victim && matches!(kind, Some(Kind::Impostor | Kind::Relay)) && self.rng.chance(400_000)
     }
 
+    /// Whether Mallory can say a party's words before they arrive: those of the original are bound to no handshake.
+    pub(crate) fn mallory_is_first(&self, party: Party) -> bool {
+        let kind = self.mallory.as_ref().map(|mallory| mallory.kind);
+        matches!(party, Party::Original(_)) && matches!(kind, Some(Kind::Replay | Kind::NonceFlood))
+    }
+
     /// An AI is asked what Mallory wants to know. At that moment her access is taken back.
     pub(crate) fn mallory_is_asked_for(&mut self, by: usize) {
         if let Some(mallory) = &mut self.mallory

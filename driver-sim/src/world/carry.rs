@@ -195,6 +195,9 @@ impl World {
                 }
                 self.keys.add(*new, party);
                 self.hosts[index].rotations += 1;
+                let others = (0..self.hosts.len()).map(Party::Node).filter(|other| *other != party);
+                let unknown: Vec<Party> = others.filter(|other| self.entries(index, *other).is_empty()).collect();
+                self.hosts[index].untold.extend(unknown);
                 let stored = self.hosts[index].disk.content.stored().identity;
                 let stored = stored.and_then(|json| IdentityFile::from_json(&json).ok());
                 if stored.is_none_or(|file| file.current.public_key() != *new) {
@@ -215,6 +218,7 @@ impl World {
             self.repelled();
         } else if let Some(other) = cause
             && accuses(reason)
+            && !(reason == RejectReason::Replayed && self.mallory_is_first(other))
         {
             self.violated(Rule::Accusation, party, format!("{other:?} is accused: {}", reason.as_str()));
         }

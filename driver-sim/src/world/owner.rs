@@ -260,11 +260,12 @@ impl World {
         if let Some(key) = self.contact(by, peer) {
             let command = Command::RevokePeer { peer: PeerRef::Key(key), session: None };
             if self.knows(by, peer) {
+                let keys = self.keys_there(by, key);
                 self.take_back(by, command, |world, id| {
-                    world.hosts[by].books.revoke_peer(id, peer);
+                    world.hosts[by].books.revoke_peer(id, peer, &keys);
                     for order in world.hosts[by].orders.values_mut() {
-                        if let Order::Invite { to, revoked, .. } = order
-                            && *to == peer
+                        if let Order::Invite { subject, revoked, .. } = order
+                            && keys.contains(subject)
                         {
                             *revoked = Some(id);
                         }
@@ -272,6 +273,15 @@ impl World {
                 });
             }
         }
+    }
+
+    /// All keys that a node knows to be those of the peer with this one.
+    fn keys_there(&self, by: usize, key: PublicKey) -> Vec<PublicKey> {
+        let peers = self.hosts[by].node.as_ref().map(|node| node.snapshot().peers).unwrap_or_default();
+        let keys = peers.iter().map(|peer| {
+            core::iter::once(peer.key).chain(peer.history.iter().map(|past| past.key)).collect::<Vec<PublicKey>>()
+        });
+        keys.filter(|keys| keys.contains(&key)).flatten().collect()
     }
 
     fn narrow(&mut self, by: usize, peer: Party, session: SessionName) {
@@ -323,7 +333,7 @@ impl World {
         };
         let (sessions, capabilities) = (sessions(mask), vec![Capability::inject()]);
         let command = Command::CreateInvite { subject, sessions, capabilities, expires_in };
-        self.order(by, Order::Invite { to, seconds, twice, revoked: None }, command);
+        self.order(by, Order::Invite { to, subject, seconds, twice, revoked: None }, command);
     }
 
     pub(crate) fn revoke_invite(&mut self, by: usize) {
@@ -382,9 +392,10 @@ impl World {
             }
             (Order::Grant, _) => self.hosts[index].books.not_granted(id),
             (Order::Revoke, Ok(_)) => self.hosts[index].books.revoked(id),
-            (Order::Invite { to, seconds, twice, revoked }, Ok(Reply::InviteCreated { token, invite })) => {
+            (Order::Invite { to, subject, seconds, twice, revoked }, Ok(Reply::InviteCreated { token, invite })) => {
                 self.hosts[index].books.invites.push(Invited {
                     peer: to,
+                    subject,
                     sessions: invite.sessions.clone(),
                     capabilities: invite.capabilities.clone(),
                     expires: invite.expires,

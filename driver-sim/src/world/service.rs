@@ -4,6 +4,7 @@
 use wopr_p2p_core::CommandError;
 use wopr_p2p_core::access::SessionName;
 use wopr_p2p_core::grant::Needs;
+use wopr_p2p_core::keys::PublicKey;
 
 use super::owner::{SESSIONS, session};
 use super::{Happening, Wanted, World};
@@ -64,6 +65,8 @@ impl World {
             && self.faults.bandwidth >= WIDE
             && self.scenario.max_nonces == 0
             && !self.mallory_interferes(from, to)
+            && !self.untold(from, to)
+            && !self.untold(to, from)
             && self.knows_now(to, there)
             && self.knows_now(from, here);
         if !calm {
@@ -125,6 +128,8 @@ impl World {
             || forgotten
             || lost(from)
             || lost(to)
+            || self.untold(from, to)
+            || self.untold(to, from)
             || !self.knows_now(to, there)
             || !self.knows_now(from, here)
         {
@@ -134,6 +139,19 @@ impl World {
         let now = self.hosts[to].now(self.now).wall;
         let fits = |name: &SessionName| !books.lasting(there, name, Needs::Log, now).is_empty();
         (0..SESSIONS).map(session).find(fits).map(|name| name.as_str().to_owned())
+    }
+
+    /// The keys under which a node has a party in its table.
+    pub(super) fn entries(&self, by: usize, peer: Party) -> Vec<PublicKey> {
+        let peers = self.hosts[by].node.as_ref().map(|node| node.snapshot().peers).unwrap_or_default();
+        peers.iter().map(|known| known.key).filter(|key| self.keys.owner(key) == Some(peer)).collect()
+    }
+
+    /// Whether a node changed its keys before it knew another, who still knows it by the old ones: nobody can tell that
+    /// they belong together.
+    fn untold(&self, by: usize, peer: usize) -> bool {
+        self.hosts[by].untold.contains(&Party::Node(peer))
+            && self.hosts[by].key().is_none_or(|key| !self.entries(peer, Party::Node(by)).contains(&key))
     }
 
     /// Whether a node has a party in its table, once, and did not turn it away. Twice happens when the owner gives two
