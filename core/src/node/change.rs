@@ -375,6 +375,7 @@ impl Node {
                 self.access = next;
             }
             self.changed(under_way.then, now);
+            self.limit_strangers(now);
         }
         self.next_change(now);
     }

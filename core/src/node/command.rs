@@ -297,6 +297,7 @@ impl Node {
             self.event(Event::GrantRevoked { peer: grant.peer, grant: alloc::format!("{}", grant.id) });
         }
         self.stop_unauthorised_asks(now);
+        self.limit_strangers(now);
         let reply = Reply::Revoked { grants, narrowed, invites };
         if planted!(self.config, RevocationNotStored) {
             return self.finish(command, Ok(reply));

@@ -156,6 +156,20 @@ impl Node {
         true
     }
 
+    /// Closes the oldest streams of strangers beyond their bound: a peer whose grants ended is a stranger like any other.
+    pub(super) fn limit_strangers(&mut self, now: Now) {
+        let mut strangers: Vec<_> =
+            self.streams.iter().filter(|(_, s)| !self.is_known(s)).map(|(id, s)| (s.opened, *id)).collect();
+        let surplus = strangers.len().saturating_sub(self.config.max_stranger_streams);
+        if planted!(self.config, FormerPeersStay) || surplus == 0 {
+            return;
+        }
+        strangers.sort_unstable();
+        for (_, id) in strangers.into_iter().take(surplus) {
+            self.close(id, now);
+        }
+    }
+
     /// Whether a stream is ours, or the other side has shown the key of a peer with a grant.
     pub(super) fn is_known(&self, stream: &Stream) -> bool {
         stream.dialled()

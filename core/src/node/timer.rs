@@ -103,6 +103,7 @@ impl Node {
         }
         if !ended.is_empty() || past_keys {
             self.stop_unauthorised_asks(now);
+            self.limit_strangers(now);
             let documents = Vec::from([Document::Access, Document::Peers]);
             self.change(Change::Persist { command: None, documents }, now);
         }
