@@ -244,7 +244,7 @@ mod planted {
             writeln!(text, "| {rule:?} | {} |", noticed_by(rows, rule).join(", ")).unwrap_or_default();
         }
         text += "\n## By attack\n\nThe bugs that broke a rule in a world with this attack, and none in the same world without \
-                 it; those first that were noticed in the fewest worlds.\n\n| attack | bugs |\n|---|---|\n";
+                 it (where ephemeral keys also live longer); those first that were noticed in the fewest worlds.\n\n| attack | bugs |\n|---|---|\n";
         for kind in Kind::ALL {
             writeln!(text, "| {} | {} |", kind.name(), needing(rows, kind).join(", ")).unwrap_or_default();
         }
