@@ -18,18 +18,39 @@ pub(crate) enum Write {
 }
 
 /// Which file a write is about.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum File {
+#[derive(Debug, PartialEq, Eq)]
+enum File<'a> {
     Document(Document),
-    Session(String),
+    Session(&'a str),
 }
 
 impl Write {
-    fn file(&self) -> File {
+    fn file(&self) -> File<'_> {
         match self {
             Self::Document(document, _) => File::Document(*document),
-            Self::Line(session, _) => File::Session(session.clone()),
+            Self::Line(session, _) => File::Session(session),
         }
+    }
+}
+
+/// A session's file.
+#[derive(Clone, Default)]
+pub(crate) struct SessionFile {
+    lines: Vec<SessionEntry>,
+    /// How often each text stands in it.
+    texts: BTreeMap<String, usize>,
+}
+
+impl SessionFile {
+    /// How many lines it has.
+    #[must_use]
+    pub(crate) fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    fn push(&mut self, entry: SessionEntry) {
+        *self.texts.entry(entry.content.clone()).or_default() += 1;
+        self.lines.push(entry);
     }
 }
 
@@ -37,8 +58,8 @@ impl Write {
 #[derive(Clone, Default)]
 pub(crate) struct Content {
     documents: BTreeMap<Document, Vec<u8>>,
-    /// The lines of each session's file.
-    pub(crate) sessions: BTreeMap<String, Vec<SessionEntry>>,
+    /// The files of the sessions.
+    pub(crate) sessions: BTreeMap<String, SessionFile>,
     /// The last line that was written once only, with its session; for somebody to look at.
     pub(crate) appended: Option<(String, String)>,
 }
@@ -62,7 +83,7 @@ impl Content {
     /// How often a text stands in a session's file.
     #[must_use]
     pub(crate) fn count(&self, session: &str, text: &str) -> usize {
-        self.sessions.get(session).map_or(0, |lines| lines.iter().filter(|line| line.content == text).count())
+        self.sessions.get(session).and_then(|file| file.texts.get(text)).copied().unwrap_or(0)
     }
 
     /// Whether an invite, given by its token, is stored as one that nobody has claimed or taken back.
@@ -93,18 +114,18 @@ impl Content {
 
     /// A line that has to be there once is looked for before it is written.
     fn append(&mut self, session: &str, entry: &SessionEntry) {
-        let lines = self.sessions.entry(session.to_owned()).or_default();
+        let file = self.sessions.entry(session.to_owned()).or_default();
         if let Some(once) = &entry.once {
             let copy = |line: &SessionEntry| {
                 let same = line.once.as_ref().is_some_and(|it| it.id == once.id) && line.content == entry.content;
                 same && once.senders.contains(&line.peer)
             };
-            if lines.iter().any(copy) {
+            if file.texts.contains_key(&entry.content) && file.lines.iter().any(copy) {
                 return;
             }
             self.appended = Some((session.to_owned(), entry.content.clone()));
         }
-        lines.push(entry.clone());
+        file.push(entry.clone());
     }
 
     /// Whether a message stands in the outbox.
@@ -168,18 +189,19 @@ impl Disk {
 
     /// The power goes: of each file some writes under way happened, the next may be torn, the others are lost.
     pub(crate) fn crash(&mut self, rng: &mut Rng) {
-        let mut over: Vec<File> = Vec::new();
-        for (_, write) in core::mem::take(&mut self.waiting) {
+        let waiting = core::mem::take(&mut self.waiting);
+        let mut over: Vec<File<'_>> = Vec::new();
+        for (_, write) in &waiting {
             let file = write.file();
             if over.contains(&file) {
                 continue;
             }
             match rng.below(3) {
                 0 => {
-                    self.content.apply(&write);
+                    self.content.apply(write);
                     continue;
                 }
-                1 => self.content.tear(&write, rng.index(200)),
+                1 => self.content.tear(write, rng.index(200)),
                 _ => {}
             }
             over.push(file);

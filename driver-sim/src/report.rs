@@ -141,7 +141,7 @@ mod tests {
             let state = &states[&format!("n{index}")];
             assert_eq!(state["up"], true);
             assert_eq!(state["grants"].as_array().unwrap().len(), host.node.as_ref().unwrap().snapshot().grants.len());
-            let stored: usize = host.disk.content.sessions.values().map(Vec::len).sum();
+            let stored: usize = host.disk.content.sessions.values().map(crate::disk::SessionFile::len).sum();
             let shown: u64 = state["sessions"].as_object().unwrap().values().filter_map(Value::as_u64).sum();
             assert_eq!(shown, stored as u64);
         }

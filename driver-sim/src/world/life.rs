@@ -1,5 +1,6 @@
 //! The life of a node: it starts from its disk, is given inputs, and loses power.
 
+use wopr_p2p_core::node::Load;
 use wopr_p2p_core::{Input, Node, StreamId};
 
 use super::{Happening, Let, World};
@@ -91,7 +92,7 @@ impl World {
                 self.fault(end.party, other, "half-open stream");
                 return;
             }
-            self.send_piece(link, to, Piece::Hangup, 0, None);
+            self.send_piece(link, to, Piece::Hangup, None);
         }
     }
 
@@ -162,7 +163,7 @@ impl World {
         for output in outputs {
             self.carry_out(index, output, cause);
         }
-        self.check_memory(index);
+        self.check_memory(index, &load);
         self.note_state(index);
         self.set_alarm(index);
     }
@@ -196,12 +197,12 @@ impl World {
         }
     }
 
-    fn check_memory(&mut self, index: usize) {
+    fn check_memory(&mut self, index: usize, load: &Load) {
         let host = &self.hosts[index];
         let Some(node) = &host.node else {
             return;
         };
-        let (load, config) = (node.load(), &host.config);
+        let config = &host.config;
         self.stats.most_buffered = self.stats.most_buffered.max(node.buffered());
         let bounds = [
             ("bytes of one stranger", load.most_of_stranger, wopr_p2p_core::Config::MAX_STRANGER_LINE),

@@ -28,22 +28,22 @@ impl World {
         let message = self.note_message(end, link, to, &bytes);
         let sent = if broken { self.rng.index(bytes.len() + 1) } else { bytes.len() };
         let ours = self.net.link(link).is_some_and(|l| l.ends.iter().all(|end| matches!(end.party, Party::Node(_))));
-        let mut rest = &bytes[..sent];
+        let mut rest = bytes;
+        rest.truncate(sent);
         // The original reads one line a piece, so its pieces stay whole.
         let cuts = if ours && self.rng.chance(self.faults.cut) { self.rng.between(1, 4) } else { 0 };
         for _ in 0..cuts {
-            let (piece, left) = rest.split_at(self.rng.index(rest.len() + 1));
-            self.send_piece(link, to, Piece::Bytes(piece.to_vec()), piece.len(), None);
-            rest = left;
+            let left = rest.split_off(self.rng.index(rest.len() + 1));
+            self.send_piece(link, to, Piece::Bytes(core::mem::replace(&mut rest, left)), None);
         }
         // What arrives with its last piece has arrived.
         let arrives = Some(message).filter(|_| !broken);
-        self.send_piece(link, to, Piece::Bytes(rest.to_vec()), rest.len(), arrives);
+        self.send_piece(link, to, Piece::Bytes(rest), arrives);
         if broken {
             let other = self.net.link(link).map(|link| link.ends[to].party);
             self.fault(end.party, other, "stream broken");
-            self.send_piece(link, to, Piece::Hangup, 0, None);
-            self.send_piece(link, side, Piece::Hangup, 0, None);
+            self.send_piece(link, to, Piece::Hangup, None);
+            self.send_piece(link, side, Piece::Hangup, None);
         }
     }
 
@@ -55,7 +55,8 @@ impl World {
         self.gone(end);
     }
 
-    pub(crate) fn send_piece(&mut self, link: u64, to: usize, piece: Piece, len: usize, message: Option<u64>) {
+    pub(crate) fn send_piece(&mut self, link: u64, to: usize, piece: Piece, message: Option<u64>) {
+        let len = if let Piece::Bytes(bytes) = &piece { bytes.len() } else { 0 };
         let (at, stalled) = self.net.arrival(link, to, len, &self.faults, &mut self.rng, self.now);
         if stalled && let Some(ends) = self.net.link(link).map(|link| link.ends) {
             self.fault(ends[1 - to].party, Some(ends[to].party), "stream stalled");
