@@ -150,8 +150,6 @@ bugs! {
     StrangersCrowd
     /// Strangers who have all the places for strangers keep them.
     StrangersStay
-    /// Peers whose grants ended keep their streams, however many strangers there are.
-    FormerPeersStay
     /// The length of a line is checked when it has arrived.
     LineUnbounded
     /// Questions with the AI are not bounded.

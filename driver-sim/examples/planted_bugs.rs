@@ -41,7 +41,7 @@ mod planted {
     /// Each kind of trouble in turn, then each attack, and then everything that goes wrong by itself at once.
     const ROUND: u64 = (Trouble::ALL.len() + Kind::ALL.len() + 1) as u64;
     /// In so many seeds every bug is looked for.
-    const COUNTED: u64 = 2 * ROUND;
+    const COUNTED: u64 = ROUND;
     /// In so many at most, one that was not noticed yet.
     const MOST: u64 = 10 * ROUND;
 

@@ -161,7 +161,7 @@ impl Node {
         let mut strangers: Vec<_> =
             self.streams.iter().filter(|(_, s)| !self.is_known(s)).map(|(id, s)| (s.opened, *id)).collect();
         let surplus = strangers.len().saturating_sub(self.config.max_stranger_streams);
-        if planted!(self.config, FormerPeersStay) || surplus == 0 {
+        if surplus == 0 {
             return;
         }
         strangers.sort_unstable();
