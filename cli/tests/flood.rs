@@ -24,7 +24,6 @@ use support::home::Home;
 use support::lab::{Lab, Plan};
 use support::node::{Daemon, Dht};
 
-const DHT_PORT: u16 = 49737;
 const RATE: u32 = 1000;
 /// Sessions of strangers are bounded at 128, each with a socket; a few are let go at any moment.
 const SOCKETS: u64 = 140;
@@ -63,8 +62,7 @@ fn a_thousand_garbage_packets_a_second_do_not_keep_a_peer_from_its_business() {
     let Some(lab) = Lab::build(Plan::default()) else { return };
     let seconds = std::env::var("WOPR_FLOOD_SECONDS").ok();
     let seconds = seconds.map_or(10, |text| text.parse().unwrap_or_else(|e| panic!("WOPR_FLOOD_SECONDS={text}: {e}")));
-    let boot = lab.host("boot");
-    let dht = Dht::start(&boot.place(), boot.at(DHT_PORT), &[]);
+    let dht = Dht::on_host(&lab.host("boot"), &[]);
     let [alice, bob, carol] =
         [("alice", "h1"), ("bob", "h2"), ("carol", "n6")].map(|(name, host)| home(&lab, name, host, &dht));
     let daemon = Daemon::start(&alice);

@@ -11,20 +11,6 @@ use support::home::Home;
 use support::lab::{Host, Lab, Plan};
 use support::node::{Daemon, Dht};
 
-/// The port of every DHT node of the lab.
-const DHT_PORT: u16 = 49737;
-
-/// Six DHT nodes on six public addresses: from fewer, a node cannot tell what kind of NAT it is behind.
-fn start_dht(lab: &Lab) -> Vec<Dht> {
-    let first = lab.host("boot");
-    let mut nodes = vec![Dht::start(&first.place(), first.at(DHT_PORT), &[])];
-    for name in ["n2", "n3", "n4", "n5", "n6"] {
-        let host = lab.host(name);
-        nodes.push(Dht::start(&host.place(), host.at(DHT_PORT), &[first.at(DHT_PORT)]));
-    }
-    nodes
-}
-
 /// A node that lets others in and answers them.
 struct Answering {
     daemon: Daemon,
@@ -54,7 +40,7 @@ impl Answering {
 #[test]
 fn nodes_meet_and_talk_whoever_is_behind_a_nat() {
     let Some(lab) = Lab::build(Plan::default()) else { return };
-    let dht = start_dht(&lab);
+    let dht = Dht::on_six_hosts(&lab);
     let [h1, h2, a, b] = ["h1", "h2", "a", "b"].map(|name| lab.host(name));
 
     let public = Answering::start("public", &h1, &dht);

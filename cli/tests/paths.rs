@@ -16,16 +16,10 @@ use support::lab::{Host, Lab, Plan};
 use support::node::{Daemon, Dht};
 use support::shape::has_shape;
 
-const DHT_PORT: u16 = 49737;
 const OFFLINE: i32 = 1;
 const PEER_OFFLINE: i32 = 6;
 /// How long a node may take to be reachable again. The relays are looked at every four seconds.
 const BACK_AGAIN: Duration = Duration::from_secs(45);
-
-fn start_dht(lab: &Lab) -> Dht {
-    let first = lab.host("boot");
-    Dht::start(&first.place(), first.at(DHT_PORT), &[])
-}
 
 fn home(name: &str, at: &Host, dht: &Dht) -> Home {
     Home::new(name, &at.place(), &[dht.address])
@@ -54,7 +48,7 @@ fn is_back(from: &Home, key: &str, after: &str) {
 #[test]
 fn ping_and_status_tell_the_way_that_packets_take() {
     let Some(lab) = Lab::build(Plan::default()) else { return };
-    let dht = start_dht(&lab);
+    let dht = Dht::on_host(&lab.host("boot"), &[]);
     let [a, a2, b, h2] = ["a", "a2", "b", "h2"].map(|name| lab.host(name));
     let alice = home("alice", &a, &dht);
     alice.answer_with("main", ANSWERING);
@@ -88,7 +82,7 @@ fn ping_and_status_tell_the_way_that_packets_take() {
 #[test]
 fn netcheck_says_clearly_when_udp_is_blocked() {
     let Some(lab) = Lab::build(Plan::default()) else { return };
-    let dht = start_dht(&lab);
+    let dht = Dht::on_host(&lab.host("boot"), &[]);
     let [h1, h2] = ["h1", "h2"].map(|name| lab.host(name));
     let [dropped, refused] = [home("dropped", &h1, &dht), home("refused", &h2, &dht)];
     let open = dropped.p2p(&["netcheck", "--json"]).ok().json();
@@ -119,7 +113,7 @@ fn netcheck_says_clearly_when_udp_is_blocked() {
 #[test]
 fn a_node_is_reachable_again_after_a_change_of_address_and_after_sleep() {
     let Some(lab) = Lab::build(Plan::default()) else { return };
-    let dht = start_dht(&lab);
+    let dht = Dht::on_host(&lab.host("boot"), &[]);
     let (mut h1, b) = (lab.host("h1"), lab.host("b"));
     let alice = home("alice", &h1, &dht);
     let daemon = Daemon::start(&alice);

@@ -22,7 +22,6 @@ use support::lab::{Host, Lab, Plan};
 use support::node::{Daemon, Dht};
 use support::program::run;
 
-const DHT_PORT: u16 = 49737;
 /// How long a command may wait for its message to be delivered; after that it is queued.
 const PATIENCE: &str = "2s";
 /// How long the last messages may take to be delivered.
@@ -149,17 +148,6 @@ impl Wires {
     }
 }
 
-/// Six DHT nodes on six public addresses: from fewer, a node cannot tell what kind of NAT it is behind.
-fn start_dht(lab: &Lab) -> Vec<Dht> {
-    let first = lab.host("boot");
-    let mut nodes = vec![Dht::start(&first.place(), first.at(DHT_PORT), &[])];
-    for name in ["n2", "n3", "n4", "n5", "n6"] {
-        let host = lab.host(name);
-        nodes.push(Dht::start(&host.place(), host.at(DHT_PORT), &[first.at(DHT_PORT)]));
-    }
-    nodes
-}
-
 /// A node's home, with limits that leave room for more messages than the usual ones.
 fn home(lab: &Lab, name: &str, host: &str, dht: &[Dht]) -> Home {
     let home = Home::new(name, &lab.host(host).place(), &[dht[0].address]);
@@ -179,7 +167,7 @@ fn acquaint(alice: &Side, bob: &Side) {
 fn nodes_that_are_cut_off_again_and_again_deliver_every_message_once_and_nothing_piles_up() {
     let Some(lab) = Lab::build(Plan::default()) else { return };
     let course = Course::wanted();
-    let dht = start_dht(&lab);
+    let dht = Dht::on_six_hosts(&lab);
     let mut alice = Side::start(home(&lab, "alice", "a", &dht));
     let mut bob = Side::start(home(&lab, "bob", "b", &dht));
     acquaint(&alice, &bob);

@@ -30,6 +30,16 @@ fn hold(world: &mut World) {
     world.hosts[A].holds_writes = true;
 }
 
+/// A node whose writes are held, with one under way already, behind which others queue, if so wanted.
+fn holding(one_under_way: bool) -> World {
+    let mut world = World::new(1);
+    hold(&mut world);
+    if one_under_way {
+        world.command(A, grant(Original::made(41).key(), &["other"], "inject"));
+    }
+    world
+}
+
 fn held(world: &World) -> Vec<&str> {
     world.hosts[A].held.iter().map(|write| write.name()).collect()
 }
@@ -334,11 +344,7 @@ fn a_revocation_during_a_claim_wins() {
 fn a_revocation_during_a_grant_wins() {
     let peer = Original::made(40);
     for queued in [false, true] {
-        let mut world = World::new(1);
-        hold(&mut world);
-        if queued {
-            world.command(A, grant(Original::made(41).key(), &["other"], "inject"));
-        }
+        let mut world = holding(queued);
         let granted = world.command(A, grant(peer.key(), &["main"], "inject"));
         world.command(A, revoke(&peer));
         world.let_all_through(A);
@@ -352,11 +358,7 @@ fn a_revocation_during_a_grant_wins() {
 fn a_revocation_during_an_invite_wins() {
     let peer = Original::made(40);
     for queued in [false, true] {
-        let mut world = World::new(1);
-        hold(&mut world);
-        if queued {
-            world.command(A, grant(Original::made(41).key(), &["other"], "inject"));
-        }
+        let mut world = holding(queued);
         world.command(A, invite(peer.key(), &["main"]));
         let revoked = world.command(A, revoke(&peer));
         world.let_all_through(A);

@@ -4,6 +4,42 @@ use crate::adversary::Kind;
 use crate::scenario::Recipe;
 use crate::trouble::Trouble;
 
+/// An enumeration of what has a name on the command line, and a sentence that says what it is.
+macro_rules! catalogue {
+    (
+        #[doc = $all:literal] $list:ident
+        $($(#[doc = $doc:literal])* $one:ident $name:literal)*
+    ) => {
+        #[doc = $all]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum $list {
+            $($(#[doc = $doc])* $one,)*
+        }
+
+        impl $list {
+            /// Every one.
+            pub const ALL: [Self; [$($name),*].len()] = [$(Self::$one),*];
+
+            /// Its name on the command line.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$one => $name,)*
+                }
+            }
+
+            /// What it is, in a sentence.
+            #[must_use]
+            pub const fn about(self) -> &'static str {
+                match self {
+                    $(Self::$one => concat!($($doc),*).trim_ascii(),)*
+                }
+            }
+        }
+    };
+}
+pub(crate) use catalogue;
+
 /// An attack or a kind of trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Named {

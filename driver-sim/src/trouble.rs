@@ -2,41 +2,14 @@
 //! [`Kind`](crate::adversary::Kind) has those that somebody causes.
 
 use crate::faults::Faults;
+use crate::named::catalogue;
 use crate::rng::Rng;
 use crate::scenario::{Action, Recipe, Scenario, Step};
 
-macro_rules! troubles {
-    ($($(#[doc = $doc:literal])* $trouble:ident $name:literal)*) => {
-        /// The kinds of trouble.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum Trouble {
-            $($(#[doc = $doc])* $trouble,)*
-        }
+catalogue! {
+    /// The kinds of trouble.
+    Trouble
 
-        impl Trouble {
-            /// Every kind.
-            pub const ALL: [Self; [$($name),*].len()] = [$(Self::$trouble),*];
-
-            /// Its name on the command line.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self {
-                    $(Self::$trouble => $name,)*
-                }
-            }
-
-            /// What it is, in a sentence.
-            #[must_use]
-            pub const fn about(self) -> &'static str {
-                match self {
-                    $(Self::$trouble => concat!($($doc),*).trim_ascii(),)*
-                }
-            }
-        }
-    };
-}
-
-troubles! {
     /// No trouble: every node writes every 30 seconds, ten minutes to one friend and then to the next.
     Chat "chat"
     /// No trouble: every node writes to many others as often as they let it.

@@ -8,10 +8,14 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::home::{Home, wopr};
+use super::lab::{Host, Lab};
 use super::program::{Place, Running};
 
 /// How long a program may take to say that it is ready.
 const READY_LIMIT: Duration = Duration::from_secs(60);
+
+/// The port of every DHT node of a lab.
+const DHT_PORT: u16 = 49737;
 
 /// A node of a private DHT: `wopr p2p dht`.
 pub(crate) struct Dht {
@@ -33,6 +37,20 @@ impl Dht {
         let address = ready["listen"].as_str().and_then(|text| text.parse().ok());
         let address = address.unwrap_or_else(|| panic!("dht: no address in {ready}"));
         Dht { address, running }
+    }
+
+    /// On a host of a lab.
+    pub(crate) fn on_host(host: &Host, bootstrap: &[SocketAddr]) -> Dht {
+        Dht::start(&host.place(), host.at(DHT_PORT), bootstrap)
+    }
+
+    /// On six public addresses: from fewer, a node cannot tell what kind of NAT it is behind.
+    pub(crate) fn on_six_hosts(lab: &Lab) -> Vec<Dht> {
+        let mut nodes = vec![Dht::on_host(&lab.host("boot"), &[])];
+        for name in ["n2", "n3", "n4", "n5", "n6"] {
+            nodes.push(Dht::on_host(&lab.host(name), &[nodes[0].address]));
+        }
+        nodes
     }
 
     pub(crate) fn on_loopback() -> Dht {

@@ -139,8 +139,7 @@ impl Node {
         if same >= self.config.max_streams_per_remote {
             return false;
         }
-        let mut strangers: Vec<_> =
-            self.streams.iter().filter(|(_, s)| !self.is_known(s)).map(|(id, s)| (s.opened, *id)).collect();
+        let strangers = self.strangers();
         let full = self.streams.len() >= self.config.max_streams;
         if !full && strangers.len() < self.config.max_stranger_streams {
             return true;
@@ -148,18 +147,16 @@ impl Node {
         if planted!(self.config, StrangersStay) {
             return false;
         }
-        strangers.sort_unstable();
-        let Some((_, oldest)) = strangers.first() else {
+        let Some((_, oldest)) = strangers.into_iter().min() else {
             return false;
         };
-        self.close(*oldest, now);
+        self.close(oldest, now);
         true
     }
 
     /// Closes the oldest streams of strangers beyond their bound: a peer whose grants ended is a stranger like any other.
     pub(super) fn limit_strangers(&mut self, now: Now) {
-        let mut strangers: Vec<_> =
-            self.streams.iter().filter(|(_, s)| !self.is_known(s)).map(|(id, s)| (s.opened, *id)).collect();
+        let mut strangers = self.strangers();
         let surplus = strangers.len().saturating_sub(self.config.max_stranger_streams);
         if surplus == 0 {
             return;
@@ -168,6 +165,11 @@ impl Node {
         for (_, id) in strangers.into_iter().take(surplus) {
             self.close(id, now);
         }
+    }
+
+    /// The streams of strangers, each after when it was opened.
+    fn strangers(&self) -> Vec<(Instant, StreamId)> {
+        self.streams.iter().filter(|(_, s)| !self.is_known(s)).map(|(id, s)| (s.opened, *id)).collect()
     }
 
     /// Whether a stream is ours, or the other side has shown the key of a peer with a grant.

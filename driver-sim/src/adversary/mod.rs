@@ -16,43 +16,16 @@ use wopr_p2p_core::time::WallTime;
 use wopr_p2p_core::{StreamId, TransportKey};
 
 use crate::clock::{Micros, SECOND, START};
+use crate::named::catalogue;
 use crate::net::{End, Party, Piece};
 use crate::oracle::Rule;
 use crate::rng::Rng;
 use crate::world::{Happening, World};
 
-macro_rules! kinds {
-    ($($(#[doc = $doc:literal])* $kind:ident $name:literal)*) => {
-        /// The attacks.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum Kind {
-            $($(#[doc = $doc])* $kind,)*
-        }
+catalogue! {
+    /// The attacks.
+    Kind
 
-        impl Kind {
-            /// Every attack.
-            pub const ALL: [Self; [$($name),*].len()] = [$(Self::$kind),*];
-
-            /// Its name on the command line.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self {
-                    $(Self::$kind => $name,)*
-                }
-            }
-
-            /// What it is, in a sentence.
-            #[must_use]
-            pub const fn about(self) -> &'static str {
-                match self {
-                    $(Self::$kind => concat!($($doc),*).trim_ascii(),)*
-                }
-            }
-        }
-    };
-}
-
-kinds! {
     /// Lines that are no messages: JSON of every wrong kind, too deep, with members twice, with something behind it.
     Junk "junk"
     /// Bytes without end and without a line end.

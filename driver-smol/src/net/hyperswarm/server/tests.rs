@@ -1,5 +1,3 @@
-use std::net::SocketAddr;
-
 use peeroxide_dht::hyperdht_messages::{FIREWALL_UNKNOWN, SecretStreamInfo, UdxInfo};
 use peeroxide_dht::noise::generate_keypair;
 
@@ -17,6 +15,16 @@ async fn node(dht: &Bootstrap) -> Hyperswarm {
         ..HyperswarmConfig::default()
     };
     Hyperswarm::open(config).await.unwrap()
+}
+
+/// A node that listens on a DHT of its own: both, its listener, and the address of its main socket.
+async fn listening() -> (Bootstrap, Hyperswarm, Arc<Listener>, SocketAddrV4) {
+    let dht = Bootstrap::run(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0), Vec::new()).await.unwrap();
+    let server = node(&dht).await;
+    server.listen(TOPIC).await.unwrap();
+    let listener = server.shared.listeners.lock().unwrap().values().next().unwrap().clone();
+    let main = SocketAddrV4::new(Ipv4Addr::LOCALHOST, server.shared.dht.socket.port());
+    (dht, server, listener, main)
 }
 
 /// A well-made first message of a client that will never come back.
@@ -51,11 +59,8 @@ fn open_sockets() -> usize {
 #[test]
 fn a_flood_of_handshakes_keeps_no_honest_client_out() {
     smol::block_on(async_compat::Compat::new(async {
-        let dht = Bootstrap::run(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0), Vec::new()).await.unwrap();
-        let (server, client) = (node(&dht).await, node(&dht).await);
-        server.listen(TOPIC).await.unwrap();
-        let listener = server.shared.listeners.lock().unwrap().values().next().unwrap().clone();
-        let main = SocketAddrV4::new(Ipv4Addr::LOCALHOST, server.shared.dht.socket.port());
+        let (dht, server, listener, main) = listening().await;
+        let client = node(&dht).await;
         let (flooder, _arrived) = RpcSocket::bind(Ipv4Addr::LOCALHOST).await.unwrap();
         let before = open_sockets();
         for i in 0..5 * MAX_SESSIONS {
@@ -84,11 +89,7 @@ fn a_flood_of_handshakes_keeps_no_honest_client_out() {
 #[test]
 fn half_open_handshakes_count_against_whoever_sent_them_and_not_whom_they_name() {
     smol::block_on(async_compat::Compat::new(async {
-        let dht = Bootstrap::run(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0), Vec::new()).await.unwrap();
-        let server = node(&dht).await;
-        server.listen(TOPIC).await.unwrap();
-        let listener = server.shared.listeners.lock().unwrap().values().next().unwrap().clone();
-        let main = SocketAddrV4::new(Ipv4Addr::LOCALHOST, server.shared.dht.socket.port());
+        let (_dht, _server, listener, main) = listening().await;
         // Another host than the one that relays to the server.
         let (honest, _arrived) = RpcSocket::bind(Ipv4Addr::new(127, 0, 0, 3)).await.unwrap();
         let (flooder, _arrived) = RpcSocket::bind(Ipv4Addr::new(127, 0, 0, 2)).await.unwrap();
@@ -118,11 +119,7 @@ fn half_open_handshakes_count_against_whoever_sent_them_and_not_whom_they_name()
 #[test]
 fn the_same_handshake_gets_the_same_answer_and_a_changed_one_none() {
     smol::block_on(async_compat::Compat::new(async {
-        let dht = Bootstrap::run(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0), Vec::new()).await.unwrap();
-        let server = node(&dht).await;
-        server.listen(TOPIC).await.unwrap();
-        let listener = server.shared.listeners.lock().unwrap().values().next().unwrap().clone();
-        let main = SocketAddrV4::new(Ipv4Addr::LOCALHOST, server.shared.dht.socket.port());
+        let (_dht, _server, listener, main) = listening().await;
         let (asker, _arrived) = RpcSocket::bind(Ipv4Addr::LOCALHOST).await.unwrap();
         let noise = first_message(listener.keys.public_key);
         let ask = || asker.request(main, call(listener.target, noise.clone()), Patience::SHORT);
@@ -141,15 +138,10 @@ fn the_same_handshake_gets_the_same_answer_and_a_changed_one_none() {
 #[test]
 fn an_unproven_stream_is_not_handed_over() {
     smol::block_on(async_compat::Compat::new(async {
-        let dht = Bootstrap::run(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0), Vec::new()).await.unwrap();
-        let server = node(&dht).await;
-        server.listen(TOPIC).await.unwrap();
-        let listener = server.shared.listeners.lock().unwrap().values().next().unwrap().clone();
-        let main: SocketAddr = SocketAddrV4::new(Ipv4Addr::LOCALHOST, server.shared.dht.socket.port()).into();
+        let (_dht, server, listener, main) = listening().await;
         let (asker, _arrived) = RpcSocket::bind(Ipv4Addr::LOCALHOST).await.unwrap();
-        let SocketAddr::V4(to) = main else { unreachable!("made of an IPv4 address") };
         let call = call(listener.target, first_message(listener.keys.public_key));
-        asker.request(to, call, Patience::SHORT).await.unwrap();
+        asker.request(main, call, Patience::SHORT).await.unwrap();
         let waiting = tokio::time::timeout(Duration::from_millis(300), server.accept()).await;
         assert!(waiting.is_err(), "a handshake alone is no stream");
     }));
