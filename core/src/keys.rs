@@ -145,11 +145,8 @@ impl PublicKey {
     /// The first 8 hex digits of the topic. For people to read; too short to be trusted.
     #[must_use]
     pub fn short_id(&self) -> String {
-        let topic = self.topic();
-        let mut text = String::with_capacity(8);
-        for byte in &topic.0[..4] {
-            push_hex(&mut text, *byte);
-        }
+        let mut text = self.topic().to_string();
+        text.truncate(8);
         text
     }
 }
@@ -218,7 +215,7 @@ impl Topic {
 
 impl fmt::Display for Topic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write_hex(f, &self.0)
     }
 }
 
@@ -260,7 +257,7 @@ impl core::error::Error for NonceError {}
 
 impl fmt::Display for Nonce {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write_hex(f, &self.0)
     }
 }
 
@@ -283,11 +280,19 @@ impl<'de> serde::Deserialize<'de> for Nonce {
     }
 }
 
-fn push_hex(text: &mut String, byte: u8) {
-    for digit in [byte >> 4, byte & 15] {
-        text.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));
+/// Every message names nonces: their digits are not formatted one by one.
+fn write_hex(f: &mut impl fmt::Write, bytes: &[u8]) -> fmt::Result {
+    for part in bytes.chunks(16) {
+        let mut digits = [0; 32];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(part) {
+            pair.copy_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+        }
+        f.write_str(core::str::from_utf8(&digits[..2 * part.len()]).map_err(|_| fmt::Error)?)?;
     }
+    Ok(())
 }
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
 
 const fn hex_digit(digit: u8) -> Result<u8, NonceError> {
     match digit {

@@ -8,6 +8,7 @@ use wopr_p2p_core::keys::Nonce;
 use wopr_p2p_core::{Document, DocumentWrite, SessionEntry, Stored, WriteFailed, WriteId};
 
 use crate::rng::Rng;
+use crate::table::Map;
 
 /// What is to be written.
 pub(crate) enum Write {
@@ -38,7 +39,7 @@ impl Write {
 pub(crate) struct SessionFile {
     lines: Vec<SessionEntry>,
     /// How often each text stands in it.
-    texts: BTreeMap<String, usize>,
+    texts: Map<String, usize>,
 }
 
 impl SessionFile {
