@@ -230,11 +230,9 @@ impl<'a> Fields<'_, 'a> {
                 request_id: self.required::<RequestId>("requestId")?,
                 re: self.re()?,
             }),
-            "ack" => Body::Ack(Ack {
-                encrypt_key: self.encrypt_key()?,
-                session: self.optional("session")?,
-                re: self.re()?,
-            }),
+            "ack" => {
+                Body::Ack(Ack { encrypt_key: self.encrypt_key()?, session: self.optional("session")?, re: self.re()? })
+            }
             "reject" => Body::Reject(Reject {
                 session: self.optional("session")?,
                 reason: self.text("reason")?,
