@@ -11,6 +11,7 @@ use wopr_p2p_core::keys::PublicKey;
 use wopr_p2p_core::time::{Instant, Now, WallTime};
 
 use crate::net::Party;
+use crate::table::Map;
 
 /// How a permission stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,7 +105,7 @@ pub(crate) struct Books {
 /// Whose keys are whose.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Keys {
-    owners: BTreeMap<PublicKey, Party>,
+    owners: Map<PublicKey, Party>,
 }
 
 impl Keys {

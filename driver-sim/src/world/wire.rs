@@ -2,7 +2,6 @@
 //! greeting answers, to which handshake a request belongs, and what was asked before something is answered. A node of
 //! ours that says what does not fit has been taken in.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use wopr_p2p_core::StreamId;
@@ -17,6 +16,7 @@ use super::World;
 use crate::clock::SECOND;
 use crate::net::Party;
 use crate::oracle::Rule;
+use crate::table::{Map, Set};
 
 /// How long an answer may take after its request was accepted: the disk and the AI.
 const SLACK: Duration = Duration::from_secs(15);
@@ -25,14 +25,14 @@ const SLACK: Duration = Duration::from_secs(15);
 #[derive(Default)]
 pub(crate) struct Wire {
     /// Who said which hello, and to whom.
-    hellos: BTreeMap<Nonce, (Party, Option<PublicKey>)>,
+    hellos: Map<Nonce, (Party, Option<PublicKey>)>,
     /// When each hello says that it was said, whoever said it, and whether it names whom it is for.
-    dates: BTreeMap<Nonce, (WallTime, bool)>,
+    dates: Map<Nonce, (WallTime, bool)>,
     /// Which hello a greeting answers.
-    greetings: BTreeMap<Nonce, Option<Nonce>>,
-    requests: BTreeMap<Nonce, Request>,
-    streams: BTreeMap<(Party, StreamId), Handshake>,
-    ephemerals: BTreeSet<(Party, EncryptKey)>,
+    greetings: Map<Nonce, Option<Nonce>>,
+    requests: Map<Nonce, Request>,
+    streams: Map<(Party, StreamId), Handshake>,
+    ephemerals: Set<(Party, EncryptKey)>,
 }
 
 /// What was asked.
