@@ -206,6 +206,13 @@ impl Books {
         }
     }
 
+    /// This order took nothing back: the invite was claimed before.
+    pub(crate) fn not_revoked(&mut self, command: CommandId) {
+        for invite in self.invites.iter_mut().filter(|invite| invite.leaving == Some(command)) {
+            invite.leaving = None;
+        }
+    }
+
     /// Whether the owner has ordered this and not heard of it yet.
     #[must_use]
     pub(crate) fn is_ordered(&self, peer: Party, sessions: &SessionSet) -> bool {

@@ -388,6 +388,7 @@ impl World {
             }
             (Order::Grant, _) => self.hosts[index].books.not_granted(id),
             (Order::Revoke, Ok(_)) => self.hosts[index].books.revoked(id),
+            (Order::Revoke, Err(CommandError::NotRevoked(_))) => self.hosts[index].books.not_revoked(id),
             (Order::Invite { to, subject, seconds, twice, revoked }, Ok(Reply::InviteCreated { token, invite })) => {
                 self.hosts[index].books.invites.push(Invited {
                     peer: to,
