@@ -1,33 +1,19 @@
-//! What a sender must not suffer or do: flaws 20 to 23 and 26 of the original.
-
-#[path = "support/original.rs"]
-mod original;
-#[path = "support/world.rs"]
-mod world;
+//! What a sender must not suffer or do: flaws 20 to 23 and 26.
 
 use std::time::Duration;
 
-use original::{Channel, Original, parse};
 use wopr_p2p_core::peer::PeerRef;
 use wopr_p2p_core::rotation::RotationReason;
 use wopr_p2p_core::{Command, CommandError, CommandId, Config, DialEnd, Event, Input, Reply, Stored, StreamId};
-use world::{World, grant, inject, invite, log, session};
+use x25519_dalek::StaticSecret;
 
-const A: usize = 0;
-const B: usize = 1;
-
-/// A world in which A granted B the session `main`.
-fn granted() -> World {
-    let mut world = World::new(2);
-    let b = world.key(B);
-    assert!(world.done(A, grant(b, &["main"], "inject")).is_ok());
-    world
-}
+use crate::original::{self, Channel, Original, parse};
+use crate::world::{World, inject, log, session};
+use crate::{A, B};
 
 /// A node that knows the original `peer`, played by the test.
 fn alone(peer: &Original) -> World {
-    let mut world = World::new(1);
-    assert!(world.done(A, grant(peer.key(), &["main"], "inject")).is_ok());
+    let mut world = World::with_peer(peer.key());
     world.listen_raw(peer.key().topic(), 7);
     world
 }
@@ -37,11 +23,9 @@ fn flaw_20_what_follows_the_first_line_is_not_lost() {
     // The listener's part: a hello and a claim in one write.
     let peer = Original::made(40);
     let mut world = World::new(1);
-    let Ok(Reply::InviteCreated { token, .. }) = world.done(A, invite(peer.key(), &["main"])) else {
-        panic!("no invite");
-    };
+    let token = world.token(A, peer.key(), &["main"]);
     let stream = world.open_raw(A, 7);
-    let mut channel = Channel::on(A, stream, &peer, x25519_dalek::StaticSecret::from([3; 32]));
+    let mut channel = Channel::on(A, stream, &peer, StaticSecret::from([3; 32]));
     channel.version = 1;
     let from = peer.public();
     let hello = channel.line(&world, &format!(r#""v":2,"type":"hello","from":"{from}","versions":[1]"#));
@@ -57,7 +41,7 @@ fn flaw_20_an_answer_that_comes_with_the_hello_ack_in_pieces_is_read() {
     let id = world.command(A, log(peer.key(), "main", "hi"));
     let stream = world.dialled_raw(A)[0];
     let hello = parse(&world.taken(A, stream).remove(0));
-    let mut channel = Channel::on(A, stream, &peer, x25519_dalek::StaticSecret::from([3; 32]));
+    let mut channel = Channel::on(A, stream, &peer, StaticSecret::from([3; 32]));
     (channel.version, channel.theirs) = (2, hello["ephemeralPub"].as_str().expect("a key").to_owned());
     let (hello_ack, ack) = (channel.hello_ack(&world), channel.ack(&world, ""));
     let (first, rest) = ack.split_at(100);
@@ -72,7 +56,7 @@ fn flaw_20_a_refused_handshake_is_a_version_mismatch_and_not_silence() {
     let mut world = alone(&peer);
     let id = world.command(A, log(peer.key(), "main", "hi"));
     let stream = world.dialled_raw(A)[0];
-    let mut channel = Channel::on(A, stream, &peer, x25519_dalek::StaticSecret::from([3; 32]));
+    let mut channel = Channel::on(A, stream, &peer, StaticSecret::from([3; 32]));
     let line = channel.reject(&world, "no common protocol version");
     channel.send(&mut world, &line);
     assert_eq!(world.hosts[A].finished.remove(&id), Some(Err(CommandError::VersionMismatch(peer.key()))));
@@ -85,7 +69,7 @@ fn flaw_20_nodes_without_a_common_version_say_so() {
     let config = Config { min_version: 2, ..Config::default() };
     let mut world = World::with_config(1, &config);
     let stream = world.open_raw(A, 7);
-    let mut channel = Channel::on(A, stream, &peer, x25519_dalek::StaticSecret::from([3; 32]));
+    let mut channel = Channel::on(A, stream, &peer, StaticSecret::from([3; 32]));
     let from = peer.public();
     let hello = channel.line(&world, &format!(r#""v":2,"type":"hello","from":"{from}","versions":[1]"#));
     let answers = channel.send(&mut world, &hello);
@@ -110,7 +94,7 @@ fn commands(world: &mut World, peer: &Original) -> Vec<Command> {
     let timeout = Duration::from_secs(10);
     let issuer = world.add(Config::default(), peer.stored());
     let us = world.key(A);
-    let Ok(Reply::InviteCreated { token, .. }) = world.done(issuer, invite(us, &["main"])) else { panic!("no invite") };
+    let token = world.token(issuer, us, &["main"]);
     world.hosts[issuer].online = false;
     let (key, text) = (PeerRef::Key(peer.key()), "hi".to_owned());
     vec![
@@ -130,7 +114,7 @@ fn play(world: &mut World, peer: &Original, command: Command, until: Until) -> (
     let streams = world.dialled_raw(A);
     for stream in &streams {
         let hello = parse(&world.taken(A, *stream).remove(0));
-        let mut channel = Channel::on(A, *stream, peer, x25519_dalek::StaticSecret::from([3; 32]));
+        let mut channel = Channel::on(A, *stream, peer, StaticSecret::from([3; 32]));
         (channel.version, channel.theirs) = (2, hello["ephemeralPub"].as_str().expect("a key").to_owned());
         let (hello_ack, ack) = (channel.hello_ack(world), channel.ack(world, ""));
         let bytes = match until {
@@ -207,9 +191,17 @@ fn flaw_21_an_answer_that_comes_too_late_is_no_answer_to_the_next_question() {
 }
 
 #[test]
+fn flaw_21_a_network_that_is_down_is_told_apart_from_a_peer_that_is() {
+    let mut world = World::new(1);
+    let peer = Original::made(40);
+    world.ends_dials_with(DialEnd::NetworkDown);
+    assert_eq!(world.done(A, log(peer.key(), "main", "?")), Err(CommandError::NetworkDown));
+}
+
+#[test]
 fn flaw_22_one_question_is_one_run_of_the_ai_whoever_listens() {
     // The same identity on two machines: both are found on the topic.
-    let mut world = granted();
+    let mut world = World::granted();
     let (a, b) = (world.key(A), world.key(B));
     let stored = Stored {
         identity: world.hosts[A].documents.get(&wopr_p2p_core::Document::Identity).cloned().map(Into::into),
@@ -217,7 +209,7 @@ fn flaw_22_one_question_is_one_run_of_the_ai_whoever_listens() {
     };
     let twin = world.add(Config::default(), stored);
     assert_eq!(world.key(twin), a);
-    assert!(world.done(twin, grant(b, &["main"], "inject")).is_ok());
+    world.grants(twin, b);
     assert!(matches!(world.done(B, inject(a, "main", "once?")), Ok(Reply::Answer(_))));
     let texts: Vec<_> = [A, twin].iter().flat_map(|host| world.hosts[*host].texts("main")).collect();
     assert_eq!(texts, ["once?", "re: once?"]);
@@ -225,7 +217,7 @@ fn flaw_22_one_question_is_one_run_of_the_ai_whoever_listens() {
 
 #[test]
 fn flaw_22_a_question_is_not_asked_again_after_its_stream_died() {
-    let mut world = granted();
+    let mut world = World::granted();
     let a = world.key(A);
     world.hosts[A].answers = false;
     let id = world.command(B, inject(a, "main", "once?"));
@@ -239,7 +231,7 @@ fn flaw_22_a_question_is_not_asked_again_after_its_stream_died() {
 
 #[test]
 fn flaw_22_a_question_takes_no_longer_than_its_sender_says() {
-    let mut world = granted();
+    let mut world = World::granted();
     let a = world.key(A);
     world.hosts[A].answers = false;
     let timeout = Duration::from_secs(3);
@@ -274,8 +266,7 @@ fn flaw_22_a_static_answer_is_read() {
 #[test]
 fn flaw_22_a_static_question_is_answered_in_kind() {
     let peer = Original::made(40);
-    let mut world = World::new(1);
-    assert!(world.done(A, grant(peer.key(), &["main"], "inject")).is_ok());
+    let mut world = World::with_peer(peer.key());
     let stream = world.open_raw(A, 7);
     let mut channel = Channel::hello(&mut world, A, stream, &peer, &[1]);
     let line = channel.inject(&world, "main", "static?", "r1");
@@ -293,7 +284,7 @@ fn flaw_22_a_static_question_is_answered_in_kind() {
 
 #[test]
 fn flaw_23_the_next_message_uses_the_standing_stream() {
-    let mut world = granted();
+    let mut world = World::granted();
     let a = world.key(A);
     for number in 0..5 {
         assert_eq!(world.done(B, log(a, "main", &number.to_string())), Ok(Reply::Logged));
@@ -305,7 +296,7 @@ fn flaw_23_the_next_message_uses_the_standing_stream() {
 
 #[test]
 fn flaw_23_messages_that_wait_share_one_search() {
-    let mut world = granted();
+    let mut world = World::granted();
     let a = world.key(A);
     world.hosts[A].online = false;
     let ids: Vec<_> = (0..3).map(|number| world.command(B, log(a, "main", &number.to_string()))).collect();
@@ -334,12 +325,4 @@ fn flaw_26_an_original_that_says_unauthorized_is_understood() {
     let line = channel.reject(&world, "unauthorized");
     channel.send(&mut world, &line);
     assert_eq!(world.hosts[A].finished.remove(&id), Some(Err(CommandError::Unauthorized(peer.key()))));
-}
-
-#[test]
-fn flaw_21_a_network_that_is_down_is_told_apart_from_a_peer_that_is() {
-    let mut world = World::new(1);
-    let peer = Original::made(40);
-    world.ends_dials_with(DialEnd::NetworkDown);
-    assert_eq!(world.done(A, log(peer.key(), "main", "?")), Err(CommandError::NetworkDown));
 }

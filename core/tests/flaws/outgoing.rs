@@ -1,19 +1,13 @@
-//! Flaws of the original in what a node sends and tells: 12, 13, 34 and 36 of the list.
-
-#[path = "support/world.rs"]
-mod world;
+//! What a node sends and tells: flaws 12, 13, 34 and 36.
 
 use std::time::Duration;
 
 use wopr_p2p_core::chain::Chain;
-use wopr_p2p_core::peer::PeerRef;
 use wopr_p2p_core::rotation::RotationReason;
 use wopr_p2p_core::{AskId, Command, CommandError, Config, Event, Input, Reply};
-use world::{World, grant, inject, invite, log, queue};
 
-const A: usize = 0;
-const B: usize = 1;
-const C: usize = 2;
+use crate::world::{World, claim, grant, inject, log, queue, revoke};
+use crate::{A, B, C};
 
 /// A world in which everybody may ask everybody, and the test answers.
 fn open(hosts: usize) -> World {
@@ -44,17 +38,16 @@ fn in_chain(chain: &Chain, command: Command) -> Command {
 
 #[test]
 fn flaw_12_after_a_rotation_the_node_is_reached_under_the_new_key_at_once() {
-    let mut world = World::new(2);
+    let mut world = World::granted();
     let (a, b) = (world.key(A), world.key(B));
-    assert!(world.done(A, grant(b, &["main"], "inject")).is_ok());
     // B is away and hears of nothing.
     world.hosts[B].online = false;
     assert!(world.done(A, rotate(RotationReason::Scheduled)).is_ok());
     let new = world.key(A);
     assert!(new != a && world.hosts[A].topics.contains(&new.topic()) && world.hosts[A].topics.contains(&a.topic()));
     // An invite of the new key is claimable without a restart, and so is one from before.
-    let Ok(Reply::InviteCreated { token, .. }) = world.done(A, invite(b, &["docs"])) else { panic!("no invite") };
-    let claimed = world.done(B, Command::Claim { token, timeout: Duration::from_secs(10) });
+    let token = world.token(A, b, &["docs"]);
+    let claimed = world.done(B, claim(&token));
     assert!(matches!(claimed, Ok(Reply::Claimed { ref peer, .. }) if peer.key == new), "{claimed:?}");
     assert_eq!(world.done(B, log(new, "docs", "to the new key")), Ok(Reply::Logged));
     assert_eq!(world.done(B, log(a, "docs", "to the old key")), Ok(Reply::Logged));
@@ -65,12 +58,12 @@ fn flaw_13_grantees_that_never_spoke_are_told_and_those_away_when_they_are_back(
     let mut world = World::new(4);
     let keys: Vec<_> = (0..4).map(|host| world.key(host)).collect();
     // B was granted something, C granted something, the last one is away.
-    assert!(world.done(A, grant(keys[B], &["main"], "inject")).is_ok());
+    world.grants(A, keys[B]);
     for other in [B, C, 3] {
-        assert!(world.done(other, grant(keys[A], &["main"], "inject")).is_ok());
+        world.grants(other, keys[A]);
     }
-    assert!(world.done(A, grant(keys[C], &["main"], "inject")).is_ok());
-    assert!(world.done(A, grant(keys[3], &["main"], "inject")).is_ok());
+    world.grants(A, keys[C]);
+    world.grants(A, keys[3]);
     world.hosts[3].online = false;
     let Ok(Reply::Rotated { told, untold, .. }) = world.done(A, rotate(RotationReason::Scheduled)) else {
         panic!("no rotation");
@@ -94,10 +87,8 @@ fn flaw_13_a_peer_that_was_away_for_longer_than_the_grace_period_is_told_when_it
 }
 
 fn told_after_the_grace(before_the_restart: Duration) {
-    let mut world = World::new(2);
-    let (a, b) = (world.key(A), world.key(B));
-    assert!(world.done(A, grant(b, &["main"], "inject")).is_ok());
-    assert!(world.done(B, grant(a, &["main"], "inject")).is_ok());
+    let mut world = World::friends(2);
+    let b = world.key(B);
     world.hosts[B].online = false;
     assert!(world.done(A, rotate(RotationReason::Compromise)).is_ok());
     world.sleep(before_the_restart);
@@ -196,7 +187,7 @@ fn flaw_36_no_event_and_no_debug_text_holds_what_was_said() {
     world.hosts[A].answers = true;
     assert_eq!(world.done(B, log(a, "main", SECRET)), Ok(Reply::Logged));
     assert!(world.done(B, inject(a, "main", SECRET)).is_ok());
-    assert!(world.done(A, Command::RevokePeer { peer: PeerRef::Key(b), session: None }).is_ok());
+    assert!(world.done(A, revoke(b)).is_ok());
     assert_eq!(world.done(B, log(a, "main", SECRET)), Err(CommandError::Unauthorized(a)));
     world.hosts[A].online = false;
     world.cut();
@@ -218,10 +209,8 @@ fn flaw_36_no_event_and_no_debug_text_holds_what_was_said() {
 
 #[test]
 fn a_compromised_key_counts_for_the_short_grace_only_with_us_and_with_our_peers() {
-    let mut world = World::new(2);
+    let mut world = World::friends(2);
     let (a, b) = (world.key(A), world.key(B));
-    assert!(world.done(A, grant(b, &["main"], "inject")).is_ok());
-    assert!(world.done(B, grant(a, &["main"], "inject")).is_ok());
     let Ok(Reply::Rotated { grace_until, told, .. }) = world.done(A, rotate(RotationReason::Compromise)) else {
         panic!("no rotation");
     };
@@ -239,8 +228,8 @@ fn a_peer_sets_a_limit_of_its_own_to_a_compromised_key() {
     let mut world = World::with_config(1, &config);
     let b = world.add(Config::default(), wopr_p2p_core::Stored::default());
     let (a, key) = (world.key(A), world.key(b));
-    assert!(world.done(A, grant(key, &["main"], "inject")).is_ok());
-    assert!(world.done(b, grant(a, &["main"], "inject")).is_ok());
+    world.grants(A, key);
+    world.grants(b, a);
     assert!(world.done(A, rotate(RotationReason::Compromise)).is_ok());
     let new = world.key(A);
     let peer = world.hosts[b].node.peer(&new).expect("B follows").clone();
@@ -251,13 +240,13 @@ fn a_peer_sets_a_limit_of_its_own_to_a_compromised_key() {
 fn under_a_compromised_key_peers_are_told_and_nothing_else_is_done() {
     let mut world = World::new(3);
     let (a, b, c) = (world.key(A), world.key(B), world.key(C));
-    assert!(world.done(A, grant(b, &["main"], "inject")).is_ok());
-    assert!(world.done(B, grant(a, &["main"], "inject")).is_ok());
-    let Ok(Reply::InviteCreated { token, .. }) = world.done(A, invite(c, &["main"])) else { panic!("no invite") };
+    world.grants(A, b);
+    world.grants(B, a);
+    let token = world.token(A, c, &["main"]);
     world.hosts[B].online = false;
     assert!(world.done(A, rotate(RotationReason::Compromise)).is_ok());
     // A stranger with an invite of that key gets nowhere.
-    let claimed = world.done(C, Command::Claim { token, timeout: Duration::from_secs(10) });
+    let claimed = world.done(C, claim(&token));
     assert!(
         matches!(&claimed, Err(CommandError::Rejected { reason, .. }) if reason.contains("given up")),
         "{claimed:?}"
@@ -276,11 +265,9 @@ fn under_a_compromised_key_peers_are_told_and_nothing_else_is_done() {
 
 #[test]
 fn a_request_right_after_a_rotation_waits_until_the_peer_has_been_told() {
-    let mut world = World::new(2);
-    let (a, b) = (world.key(A), world.key(B));
-    assert!(world.done(A, grant(b, &["main"], "inject")).is_ok());
+    let mut world = World::friends(2);
+    let a = world.key(A);
     let rotate = Command::RotateKeys { reason: RotationReason::Upgrade, notify_all: false, timeout: Duration::ZERO };
-    assert!(world.done(B, grant(a, &["main"], "inject")).is_ok());
     world.command(B, rotate);
     assert_eq!(world.done(B, log(a, "main", "under the new key")), Ok(Reply::Logged));
 }

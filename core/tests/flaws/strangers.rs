@@ -1,26 +1,14 @@
-//! What a stranger or an impostor must not achieve: flaws 3 to 5, 15 to 17, 19 and 24 of the original.
+//! What a stranger or an impostor must not achieve: flaws 3 to 5, 15 to 17, 19 and 24.
 
-#[path = "support/original.rs"]
-mod original;
-#[path = "support/world.rs"]
-mod world;
+use std::time::Duration;
 
-use original::{Channel, Original, parse, x25519_public};
 use wopr_p2p_core::event::RejectReason;
-use wopr_p2p_core::{Command, CommandError, Config, Event, Input, Reply, StreamId};
-use world::{World, grant, inject, invite, log};
+use wopr_p2p_core::{CommandError, CommandId, Config, Event, Input, Reply, Stored, StreamId};
 use x25519_dalek::StaticSecret;
 
-const A: usize = 0;
-const B: usize = 1;
-
-/// A world in which A granted B the session `main`.
-fn granted() -> World {
-    let mut world = World::new(2);
-    let b = world.key(B);
-    assert!(world.done(A, grant(b, &["main"], "inject")).is_ok());
-    world
-}
+use crate::original::{Channel, Original, parse, x25519_public};
+use crate::world::{World, claim, grant, inject, log};
+use crate::{A, B};
 
 /// Lets a dialled stream be answered with a line, and returns what the dialler sent then.
 fn answer(world: &mut World, stream: StreamId, line: &str) -> Vec<Vec<u8>> {
@@ -39,7 +27,7 @@ fn hello_ack(world: &World, from: &str, signer: &Original) -> String {
 #[test]
 fn flaw_03_whoever_announces_a_topic_gets_no_message() {
     for disguised in [false, true] {
-        let mut world = granted();
+        let mut world = World::granted();
         let (a, mallory) = (world.key(A), Original::made(66));
         world.hosts[A].online = false;
         world.listen_raw(a.topic(), 66);
@@ -59,12 +47,12 @@ fn flaw_03_whoever_announces_a_topic_gets_no_message() {
 
 #[test]
 fn flaw_03_an_impostor_does_not_keep_a_dialler_from_its_peer() {
-    let mut world = granted();
+    let mut world = World::granted();
     let (a, mallory) = (world.key(A), Original::made(66));
     world.listen_raw(a.topic(), 66);
     // The impostor says nothing, or the wrong thing: the peer itself is found all the same.
     assert_eq!(world.done(B, log(a, "main", "one")), Ok(Reply::Logged));
-    world.sleep(std::time::Duration::from_secs(300));
+    world.sleep(Duration::from_secs(300));
     let id = world.command(B, log(a, "main", "two"));
     for stream in world.dialled_raw(B) {
         let line = hello_ack(&world, &mallory.public(), &mallory);
@@ -76,7 +64,7 @@ fn flaw_03_an_impostor_does_not_keep_a_dialler_from_its_peer() {
 
 #[test]
 fn flaw_03_a_hello_in_somebody_elses_name_is_not_answered() {
-    let mut world = granted();
+    let mut world = World::granted();
     let (b, mallory) = (world.key(B), Original::made(66));
     let stream = world.open_raw(A, 66);
     let ephemeral = x25519_public(&StaticSecret::from([5; 32]));
@@ -87,14 +75,14 @@ fn flaw_03_a_hello_in_somebody_elses_name_is_not_answered() {
 }
 
 /// A node that claims a token of an original, up to the answer.
-fn claiming<'a>(world: &mut World, issuer: &'a Original) -> (wopr_p2p_core::CommandId, Channel<'a>) {
+fn claiming<'a>(world: &mut World, issuer: &'a Original) -> (CommandId, Channel<'a>) {
     let b = world.key(B);
     let index = world.add(Config::default(), issuer.stored());
-    let Ok(Reply::InviteCreated { token, .. }) = world.done(index, invite(b, &["main"])) else { panic!("no invite") };
+    let token = world.token(index, b, &["main"]);
     // From here on the test is the issuer.
     world.hosts[index].online = false;
     world.listen_raw(issuer.key().topic(), 7);
-    let id = world.command(B, Command::Claim { token, timeout: std::time::Duration::from_secs(10) });
+    let id = world.command(B, claim(&token));
     let stream = world.dialled_raw(B)[0];
     let channel = Channel::welcome(world, B, stream, issuer, 2);
     assert_eq!(channel.received(world)[0]["type"], "claim");
@@ -165,7 +153,7 @@ const DEADLY: [&str; 10] = [
 #[test]
 fn flaw_05_a_strangers_line_ends_no_more_than_its_stream() {
     for line in DEADLY {
-        let mut world = granted();
+        let mut world = World::granted();
         let a = world.key(A);
         let stream = world.open_raw(A, 66);
         assert!(world.send_raw(A, stream, format!("{line}\n").as_bytes()).is_empty(), "{line}");
@@ -177,7 +165,7 @@ fn flaw_05_a_strangers_line_ends_no_more_than_its_stream() {
 #[test]
 fn flaw_05_a_line_after_the_handshake_ends_no_more_than_its_stream() {
     for line in DEADLY {
-        let (mut world, stranger) = (granted(), Original::made(66));
+        let (mut world, stranger) = (World::granted(), Original::made(66));
         let a = world.key(A);
         let channel = Channel::dial(&mut world, A, &stranger, 66);
         assert_eq!(channel.version, 2);
@@ -189,7 +177,7 @@ fn flaw_05_a_line_after_the_handshake_ends_no_more_than_its_stream() {
 
 #[test]
 fn flaw_15_nobody_is_banned_for_what_others_write_in_its_name() {
-    let mut world = granted();
+    let mut world = World::granted();
     let (a, b, mallory) = (world.key(A), world.key(B), Original::made(66));
     let mut turned_away = 0;
     for number in 0..20 {
@@ -210,7 +198,7 @@ fn flaw_15_nobody_is_banned_for_what_others_write_in_its_name() {
 
 #[test]
 fn flaw_15_logs_and_injects_do_not_share_their_limits() {
-    let mut world = granted();
+    let mut world = World::granted();
     let a = world.key(A);
     for number in 0..10 {
         assert_eq!(world.done(B, log(a, "main", &number.to_string())), Ok(Reply::Logged));
@@ -226,7 +214,7 @@ fn flaw_15_strangers_with_ever_new_keys_fill_no_table() {
     config.rates.max_transports = 4;
     let mut world = World::with_config(2, &config);
     let (a, b) = (world.key(A), world.key(B));
-    assert!(world.done(A, grant(b, &["main"], "inject")).is_ok());
+    world.grants(A, b);
     for number in 0..10 {
         assert_eq!(world.done(B, log(a, "main", &number.to_string())), Ok(Reply::Logged));
     }
@@ -244,7 +232,7 @@ fn flaw_15_strangers_with_ever_new_keys_fill_no_table() {
 fn flaw_16_all_lines_of_a_write_are_handled() {
     let mut world = World::new(1);
     let peer = Original::made(40);
-    assert!(world.done(A, grant(peer.key(), &["main"], "inject")).is_ok());
+    world.grants(A, peer.key());
     let mut channel = Channel::dial(&mut world, A, &peer, 7);
     let lines: String = ["one", "two", "three"].iter().map(|text| channel.log(&world, "main", text)).collect();
     let kinds: Vec<_> = channel.send(&mut world, &lines).iter().map(|answer| answer["type"].clone()).collect();
@@ -287,9 +275,7 @@ fn flaw_19_nothing_works_without_a_handshake() {
     for kind in ["log", "inject", "claim", "key-rotation"] {
         let mut world = World::new(1);
         assert!(world.done(A, grant(peer.key(), &["*"], "inject")).is_ok());
-        let Ok(Reply::InviteCreated { token, .. }) = world.done(A, invite(peer.key(), &["more"])) else {
-            panic!("no invite");
-        };
+        let token = world.token(A, peer.key(), &["more"]);
         let outputs = world.hosts[A].documents.clone();
         // The lines of a stream with a handshake, on one without.
         let mut channel = Channel::dial(&mut world, A, &peer, 7);
@@ -315,8 +301,7 @@ fn rotation_line(channel: &mut Channel<'_>, world: &World, old: &Original, new: 
 #[test]
 fn flaw_19_a_message_cannot_choose_static_keys() {
     let peer = Original::made(40);
-    let mut world = World::new(1);
-    assert!(world.done(A, grant(peer.key(), &["main"], "inject")).is_ok());
+    let mut world = World::with_peer(peer.key());
     let mut channel = Channel::dial(&mut world, A, &peer, 7);
     assert_eq!(channel.version, 2);
     // Protocol 1 in all but the handshake: v, static keys, no ephemeral key.
@@ -331,8 +316,7 @@ fn flaw_19_a_message_cannot_choose_static_keys() {
 #[test]
 fn flaw_19_a_message_has_the_version_of_its_handshake() {
     let peer = Original::made(40);
-    let mut world = World::new(1);
-    assert!(world.done(A, grant(peer.key(), &["main"], "inject")).is_ok());
+    let mut world = World::with_peer(peer.key());
     let mut channel = Channel::dial(&mut world, A, &peer, 7);
     // All is as it should be but the number.
     let line = channel.log(&world, "main", "v 1");
@@ -365,8 +349,8 @@ fn caught_hello(world: &mut World) -> (StreamId, Vec<u8>) {
 
 #[test]
 fn flaw_24_a_hello_cannot_be_passed_on_to_a_third_node() {
-    let mut world = granted();
-    let third = world.add(Config::default(), wopr_p2p_core::Stored::default());
+    let mut world = World::granted();
+    let third = world.add(Config::default(), Stored::default());
     let (_, hello) = caught_hello(&mut world);
     let stream = world.open_raw(third, 66);
     assert!(world.send_raw(third, stream, &hello).is_empty());
@@ -376,8 +360,8 @@ fn flaw_24_a_hello_cannot_be_passed_on_to_a_third_node() {
 #[test]
 fn flaw_24_a_hello_without_a_recipient_leads_to_no_message_of_its_sender() {
     // Cutting the recipient out breaks the signature.
-    let mut world = granted();
-    let third = world.add(Config::default(), wopr_p2p_core::Stored::default());
+    let mut world = World::granted();
+    let third = world.add(Config::default(), Stored::default());
     let (_, hello) = caught_hello(&mut world);
     let text = String::from_utf8(hello).expect("UTF-8");
     let to = format!(r#","to":"{}""#, world.key(A));
@@ -389,7 +373,7 @@ fn flaw_24_a_hello_without_a_recipient_leads_to_no_message_of_its_sender() {
 
 #[test]
 fn flaw_24_a_nodes_own_words_are_not_taken_from_others() {
-    let mut world = granted();
+    let mut world = World::granted();
     let (stream, hello) = caught_hello(&mut world);
     // Back on the same stream, and on one that is opened to it.
     world.input(B, Input::Received { stream, bytes: hello.clone() });
@@ -412,7 +396,7 @@ fn flaw_24_a_node_does_not_talk_to_its_own_key() {
 
 #[test]
 fn flaw_24_a_message_is_worth_nothing_in_another_stream() {
-    let mut world = granted();
+    let mut world = World::granted();
     // Mallory carries the bytes of B and A to and fro, and keeps them.
     let (near, hello) = caught_hello(&mut world);
     let far = world.open_raw(A, 66);
@@ -439,7 +423,7 @@ fn flaw_24_a_message_is_worth_nothing_in_another_stream() {
 #[test]
 fn flaw_24_a_refusal_that_names_no_stream_is_not_believed_where_all_do() {
     // What A said to an original once, to everybody's knowledge, is put into a stream between nodes of ours.
-    let mut world = granted();
+    let mut world = World::granted();
     let original = Original::made(40);
     let mut channel = Channel::dial(&mut world, A, &original, 40);
     let line = channel.log(&world, "main", "let me in");
@@ -458,7 +442,7 @@ fn flaw_24_a_refusal_that_names_no_stream_is_not_believed_where_all_do() {
 
 #[test]
 fn flaw_24_the_answer_to_one_message_is_none_to_another() {
-    let mut world = granted();
+    let mut world = World::granted();
     let a = world.key(A);
     let (near, hello) = caught_hello(&mut world);
     let far = world.open_raw(A, 66);
