@@ -1,9 +1,7 @@
 //! The program itself, the own key, and its rotation.
 
-use serde_json::Value;
-
 use crate::support::node::Background;
-use crate::world::{World, has, list, mode, run_at, wait_for};
+use crate::world::{World, has, list, mode, run_at};
 
 pub(crate) fn plugin_install(world: &mut World, line: &str) {
     has(&world.run(line, &[]).ok(), &["built in"]);
