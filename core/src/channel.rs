@@ -2,10 +2,11 @@
 //!
 //! A channel belongs to one stream, one pair of keys and one handshake. Requests go from the dialler to the listener,
 //! answers go back. Where both sides know the `re` member, every message names the one it belongs to, so nothing of one
-//! stream means anything in another.
+//! stream means anything in another. Our answers always have it.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use zeroize::Zeroizing;
 
@@ -37,8 +38,10 @@ pub(crate) struct Channel {
     version: u8,
     ephemeral: EphemeralKey,
     remote_ephemeral: Option<EncryptKey>,
-    /// The hello-ack's nonce, which requests must name; `None` towards an original.
-    bound: Option<Nonce>,
+    /// The hello-ack's nonce.
+    handshake: Nonce,
+    /// Whether requests must name it: not those of an original.
+    bound: bool,
     /// Protocol 2: the key of the requests' payloads, made when first needed.
     request_key: Option<PayloadKey>,
     established: Instant,
@@ -60,11 +63,12 @@ impl Channel {
         version: u8,
         ephemeral: EphemeralKey,
         remote_ephemeral: Option<EncryptKey>,
-        bound: Option<Nonce>,
+        handshake: Nonce,
+        bound: bool,
         now: Now,
     ) -> Self {
-        let established = now.mono;
-        Self { side, local, remote, version, ephemeral, remote_ephemeral, bound, request_key: None, established }
+        let (request_key, established) = (None, now.mono);
+        Self { side, local, remote, version, ephemeral, remote_ephemeral, handshake, bound, request_key, established }
     }
 
     /// Our key in this channel.
@@ -87,12 +91,27 @@ impl Channel {
 
     /// Whether several requests can be under way at once: answers name what they answer.
     pub(crate) fn is_bound(&self) -> bool {
-        self.bound.is_some()
+        self.bound
     }
 
-    /// The `re` member of our requests.
+    /// The `re` member of our requests; `None` towards an original.
     pub(crate) fn bound(&self) -> Option<Nonce> {
-        self.bound
+        self.bound.then_some(self.handshake)
+    }
+
+    /// The hello-ack's nonce, which tells this channel from every other.
+    pub(crate) fn handshake(&self) -> Nonce {
+        self.handshake
+    }
+
+    /// How long a stream may be silent. The dialler gives it up earlier, so that no request is on its way when the
+    /// listener does.
+    pub(crate) fn idle(&self, config: &Config) -> Duration {
+        let timeout = config.idle_timeout;
+        match self.side {
+            Side::Dialler => timeout - timeout / 4,
+            Side::Listener => timeout,
+        }
     }
 
     /// When the ephemeral keys are too old to be used. The dialler gives them up earlier, since its request takes time to
@@ -113,7 +132,7 @@ impl Channel {
         if !named && request.message().header.from != self.remote.public() {
             return Err(RejectReason::NotForUs);
         }
-        if self.bound.is_some() && body.re() != self.bound && !planted!(config, RequestUnbound) {
+        if self.bound && body.re() != self.bound() && !planted!(config, RequestUnbound) {
             return Err(RejectReason::NotForUs);
         }
         let (v, ephemeral) = match body {
@@ -138,7 +157,7 @@ impl Channel {
     /// Checks an answer of the listener as far as that costs nothing.
     pub(crate) fn precheck_answer(&self, answer: &Received, config: &Config, now: Now) -> Result<(), RejectReason> {
         let header = answer.message().header;
-        if header.from != self.remote.public() || self.bound.is_some() != answer.message().body.re().is_some() {
+        if header.from != self.remote.public() || self.bound != answer.message().body.re().is_some() {
             return Err(RejectReason::NotForUs);
         }
         if header.ts.abs_diff(now.wall) > config.replay.window && !planted!(config, AnyTime) {
@@ -221,9 +240,9 @@ impl Channel {
         header: Header,
         session: Option<SessionName>,
         reason: &str,
-        re: Option<Nonce>,
+        re: Nonce,
     ) -> Vec<u8> {
-        Self::line(identity, header, Body::Reject(Reject { session, reason: reason.to_string(), re }))
+        Self::line(identity, header, Body::Reject(Reject { session, reason: reason.to_string(), re: Some(re) }))
     }
 
     fn with_request_key<T>(

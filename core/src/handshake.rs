@@ -2,7 +2,8 @@
 //!
 //! Both messages are signed, name whom they are for (`to`), and the answer names the hello it belongs to (`re`), so that
 //! neither can be passed on to a third node or replayed into another stream. The original sends neither member; towards
-//! it the signature, the expected key and the ephemeral keys still hold.
+//! it the signature, the expected key and the ephemeral keys still hold. It ignores members that it does not know, so
+//! what we answer always has them: nothing that anybody gets us to sign can be taken for an answer to another's hello.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -58,12 +59,13 @@ impl Dialler {
         if header.from != self.expected.public() && !planted!(config, AnyListener) {
             return Err(DialFault::Imposter);
         }
-        if header.ts.abs_diff(now.wall) > config.replay.window && !planted!(config, AnyTime) {
-            return Err(DialFault::ClockDiffers);
-        }
         #[cfg(wopr_planted)]
         let answer = answer.believed_if(planted!(config, AnyListener | HelloAckUnsigned));
         let message = answer.verify(&self.expected).map_err(|_| DialFault::Imposter)?;
+        if header.ts.abs_diff(now.wall) > config.replay.window && !planted!(config, AnyTime) {
+            let ours = message.body.re() == Some(self.nonce);
+            return Err(if ours { DialFault::ClockDiffers } else { DialFault::OldAnswer });
+        }
         let ack = match message.body {
             Body::HelloAck(ack) => ack,
             Body::Reject(reject) if reject.re.is_none_or(|re| re == self.nonce) => {
@@ -73,9 +75,9 @@ impl Dialler {
         };
         // `to` and `re` come together or, from the original, not at all.
         let bound = match (ack.to, ack.re) {
-            (None, None) => None,
-            (Some(to), Some(re)) if to == self.local && re == self.nonce => Some(header.nonce),
-            (Some(_), Some(_)) if planted!(config, OldHelloAck) => Some(header.nonce),
+            (None, None) => false,
+            (Some(to), Some(re)) if to == self.local && re == self.nonce => true,
+            (Some(_), Some(_)) if planted!(config, OldHelloAck) => true,
             _ => return Err(DialFault::Imposter),
         };
         if !VERSIONS.contains(&ack.version) || ack.version < self.min_version {
@@ -91,6 +93,7 @@ impl Dialler {
             ack.version,
             self.ephemeral,
             ack.ephemeral,
+            header.nonce,
             bound,
             now,
         );
@@ -105,6 +108,8 @@ pub(crate) enum DialFault {
     Imposter,
     /// The expected peer's clock and ours are too far apart.
     ClockDiffers,
+    /// The same of an original, or somebody repeats what it said to others before.
+    OldAnswer,
     /// The expected peer speaks none of our versions.
     NoCommonVersion,
     /// The expected peer refused us, in its words.
@@ -146,11 +151,6 @@ pub(crate) fn addressee(hello: &Received) -> Option<PublicKey> {
     }
 }
 
-/// Whether a hello names whom it is for: then the answer may name the hello.
-pub(crate) fn names_addressee(hello: &Message) -> bool {
-    matches!(&hello.body, Body::Hello(body) if body.to.is_some())
-}
-
 /// Answers a verified hello as `identity`.
 pub(crate) fn answer(
     hello: Message,
@@ -171,23 +171,18 @@ pub(crate) fn answer(
     };
     let own = Header { from: identity.public_key(), nonce: Nonce(rng.bytes()), ts: now.wall };
     let Some(version) = version else {
-        let re = body.to.map(|_| header.nonce);
-        let line = Channel::reject_line(identity, own, None, NO_COMMON_VERSION, re);
+        let line = Channel::reject_line(identity, own, None, NO_COMMON_VERSION, header.nonce);
         return Ok(Greeting::Refuse(line, RejectReason::VersionMismatch));
     };
     if version >= 2 && body.ephemeral.is_none() {
         return Err(RejectReason::Malformed);
     }
     let ephemeral = EphemeralKey::generate(rng);
-    let extended = body.to.is_some();
-    let ack = HelloAck {
-        version,
-        ephemeral: Some(ephemeral.public()),
-        to: extended.then_some(header.from),
-        re: extended.then_some(header.nonce),
-    };
+    let named = body.to.is_some() || !planted!(config, HelloAckUnbound);
+    let (to, re) = (named.then_some(header.from), named.then_some(header.nonce));
+    let ack = HelloAck { version, ephemeral: Some(ephemeral.public()), to, re };
     let line = encode(&Message { header: own, body: Body::HelloAck(ack) }, |bytes| identity.sign(bytes));
-    let bound = extended.then_some(own.nonce);
-    let channel = Channel::new(Side::Listener, own.from, remote, version, ephemeral, body.ephemeral, bound, now);
+    let (side, handshake, bound) = (Side::Listener, own.nonce, body.to.is_some());
+    let channel = Channel::new(side, own.from, remote, version, ephemeral, body.ephemeral, handshake, bound, now);
     Ok(Greeting::Welcome(line, Box::new(channel)))
 }

@@ -9,7 +9,7 @@ use core::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ed25519_dalek::{Signature, VerifyingKey as DalekKey};
+use ed25519_dalek::{Signature, Verifier as _, VerifyingKey as DalekKey};
 use serde::de::Error as _;
 use sha2::{Digest as _, Sha256};
 
@@ -145,11 +145,8 @@ impl PublicKey {
     /// The first 8 hex digits of the topic. For people to read; too short to be trusted.
     #[must_use]
     pub fn short_id(&self) -> String {
-        let topic = self.topic();
-        let mut text = String::with_capacity(8);
-        for byte in &topic.0[..4] {
-            push_hex(&mut text, *byte);
-        }
+        let mut text = self.topic().to_string();
+        text.truncate(8);
         text
     }
 }
@@ -168,16 +165,40 @@ impl VerifyingKey {
         self.public
     }
 
-    /// Whether `signature` is this key's over `bytes` (RFC 8032, with the strict checks of ed25519-dalek's
-    /// `verify_strict`).
+    /// Whether `signature` is this key's over `bytes`: RFC 8032, and what ed25519-dalek's `verify_strict` asks beyond it.
+    ///
+    /// That function decompresses the signature's R, a ninth of its time, to see that it has no small order. But
+    /// `verify` computes R and compares the encodings, so an R that it takes is written canonically: it is enough to
+    /// look whether it is one of the few encodings of such points. That the key has no small order was seen when it was
+    /// decompressed.
     #[must_use]
     pub fn verifies(&self, bytes: &[u8], signature: &[u8; 64]) -> bool {
+        let signature = Signature::from_bytes(signature);
+        let strict = !has_small_order(signature.r_bytes());
         #[cfg(wopr_planted)]
-        if self.key.is_weak() {
-            return ed25519_dalek::Verifier::verify(&self.key, bytes, &Signature::from_bytes(signature)).is_ok();
-        }
-        self.key.verify_strict(bytes, &Signature::from_bytes(signature)).is_ok()
+        let strict = strict || self.key.is_weak();
+        strict && self.key.verify(bytes, &signature).is_ok()
     }
+}
+
+/// The y coordinates of the eight points of small order, canonically encoded; the sign of x is the topmost bit.
+const SMALL_ORDER: [[u8; 32]; 5] = [
+    // x = 0, y = 1: the neutral element.
+    *b"\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+    // x = 0, y = -1: of order 2.
+    *b"\xec\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f",
+    // y = 0: of order 4.
+    [0; 32],
+    // Of order 8.
+    *b"\x26\xe8\x95\x8f\xc2\xb2\x27\xb0\x45\xc3\xf4\x89\xf2\xef\x98\xf0\xd5\xdf\xac\x05\xd3\xc6\x33\x39\xb1\x38\x02\x88\x6d\x53\xfc\x05",
+    *b"\xc7\x17\x6a\x70\x3d\x4d\xd8\x4f\xba\x3c\x0b\x76\x0d\x10\x67\x0f\x2a\x20\x53\xfa\x2c\x39\xcc\xc6\x4e\xc7\xfd\x77\x92\xac\x03\x7a",
+];
+
+/// Whether a canonical encoding is that of a point of small order.
+fn has_small_order(point: &[u8; 32]) -> bool {
+    let mut y = *point;
+    y[31] &= 0x7f;
+    SMALL_ORDER.contains(&y)
 }
 
 /// Where nodes meet on Hyperswarm: 32 bytes, a SHA-256.
@@ -194,7 +215,7 @@ impl Topic {
 
 impl fmt::Display for Topic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write_hex(f, &self.0)
     }
 }
 
@@ -236,7 +257,7 @@ impl core::error::Error for NonceError {}
 
 impl fmt::Display for Nonce {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write_hex(f, &self.0)
     }
 }
 
@@ -259,11 +280,19 @@ impl<'de> serde::Deserialize<'de> for Nonce {
     }
 }
 
-fn push_hex(text: &mut String, byte: u8) {
-    for digit in [byte >> 4, byte & 15] {
-        text.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));
+/// Every message names nonces: their digits are not formatted one by one.
+fn write_hex(f: &mut impl fmt::Write, bytes: &[u8]) -> fmt::Result {
+    for part in bytes.chunks(16) {
+        let mut digits = [0; 32];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(part) {
+            pair.copy_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+        }
+        f.write_str(core::str::from_utf8(&digits[..2 * part.len()]).map_err(|_| fmt::Error)?)?;
     }
+    Ok(())
 }
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
 
 const fn hex_digit(digit: u8) -> Result<u8, NonceError> {
     match digit {
@@ -272,3 +301,6 @@ const fn hex_digit(digit: u8) -> Result<u8, NonceError> {
         _ => Err(NonceError),
     }
 }
+
+#[cfg(test)]
+mod tests;

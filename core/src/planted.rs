@@ -78,6 +78,8 @@ bugs! {
     AnyListener
     /// A hello-ack may belong to another hello.
     OldHelloAck
+    /// The answer to an original's hello does not name it.
+    HelloAckUnbound
     /// Keys of small order may sign.
     SmallOrderKeys
     /// The lowest common version is chosen.
@@ -134,6 +136,8 @@ bugs! {
     NewKeyUnreachable
     /// Peers are not told of new keys.
     PeersNotTold
+    /// A key that a peer refused is told to it again without a pause.
+    ToldAgainAtOnce
     /// Invalid messages count against the peer that the handshake named.
     BannedByName
     /// All transport keys share one ban.

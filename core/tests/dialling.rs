@@ -7,10 +7,10 @@ mod world;
 
 use std::time::Duration;
 
-use original::{Channel, Original};
+use original::{Channel, Original, parse};
 use wopr_p2p_core::keys::PublicKey;
 use wopr_p2p_core::peer::PeerRef;
-use wopr_p2p_core::{Command, CommandError, Config, Event, Input, Reply};
+use wopr_p2p_core::{Command, CommandError, CommandId, Config, Event, Input, Reply, StreamId};
 use world::{World, grant, inject, log};
 
 const A: usize = 0;
@@ -73,6 +73,82 @@ fn an_impostor_that_says_the_wrong_version_does_not_end_the_search() {
     world.stop_listening_raw();
     world.sleep(Duration::from_secs(2));
     assert_eq!(world.hosts[B].finished.remove(&id), Some(Ok(Reply::Logged)));
+}
+
+/// Keeps A from being found and has B look for it; returns the stream that leads to an impostor, and the order.
+fn led_astray(world: &mut World) -> (StreamId, CommandId) {
+    let a = world.key(A);
+    world.hosts[A].online = false;
+    world.listen_raw(a.topic(), 66);
+    let id = world.command(B, log(a, "main", "hello"));
+    let stream = world.dialled_raw(B)[0];
+    world.taken(B, stream);
+    (stream, id)
+}
+
+/// The impostor says this; then A can be found again.
+fn is_not_misled_by(world: &mut World, stream: StreamId, id: CommandId, line: &[u8]) {
+    world.input(B, Input::Received { stream, bytes: line.to_vec() });
+    assert!(world.taken(B, stream).is_empty() && world.is_closed(B, stream), "the impostor is believed");
+    world.hosts[A].online = true;
+    world.stop_listening_raw();
+    world.sleep(Duration::from_secs(2));
+    assert_eq!(world.hosts[B].finished.remove(&id), Some(Ok(Reply::Logged)));
+}
+
+#[test]
+fn what_a_node_says_to_an_original_answers_nobody_elses_hello() {
+    // An original's hello names nobody: the answers are a hello-ack, a refusal, and one after the handshake.
+    let asks: [(&[u64], bool); 3] = [(&[2, 1], false), (&[99], false), (&[2, 1], true)];
+    for (versions, stranger_logs) in asks {
+        let (mut world, mallory) = (World::granted(), Original::made(66));
+        let stream = world.open_raw(A, 66);
+        let mut channel = Channel::on(A, stream, &mallory, x25519_dalek::StaticSecret::from([3; 32]));
+        let hello = channel.hello_line(&world, versions);
+        let mut said = world.send_raw(A, stream, hello.as_bytes()).remove(0);
+        if stranger_logs {
+            channel.welcomed(&[parse(&said)]);
+            let line = channel.log(&world, "main", "let me in");
+            said = world.send_raw(A, stream, line.as_bytes()).remove(0);
+        }
+        let (stream, id) = led_astray(&mut world);
+        is_not_misled_by(&mut world, stream, id, &said);
+    }
+}
+
+#[test]
+fn a_date_that_the_peer_did_not_sign_does_not_end_the_search() {
+    let (mut world, mallory) = (World::granted(), Original::made(66));
+    let (stream, id) = led_astray(&mut world);
+    let from = world.key(A);
+    let members = format!(r#""v":2,"type":"hello-ack","from":"{from}","version":2"#);
+    let line = mallory.line(&members, "000102030405060708090a0b0c0d0e0f", world.now.wall.as_millis() - 3_600_000);
+    is_not_misled_by(&mut world, stream, id, line.as_bytes());
+}
+
+#[test]
+fn an_answer_of_an_hour_ago_ends_no_search_but_explains_its_end() {
+    let original = Original::made(40);
+    let mut world = World::new(1);
+    world.listen_raw(original.key().topic(), 7);
+    let id = world.command(A, log(original.key(), "main", "hello"));
+    let members = format!(r#""v":2,"type":"hello-ack","from":"{}","version":2"#, original.public());
+    let mut attempts = 0;
+    while !world.hosts[A].finished.contains_key(&id) {
+        for stream in world.dialled_raw(A) {
+            let an_hour_ago = world.now.wall.as_millis() - 3_600_000;
+            let line = original.line(&members, "000102030405060708090a0b0c0d0e0f", an_hour_ago);
+            world.input(A, Input::Received { stream, bytes: line.into_bytes() });
+            attempts += 1;
+        }
+        world.sleep_until_timeout();
+    }
+    assert_eq!(attempts, Config::default().dial_attempts);
+    let ended = world.hosts[A].finished.remove(&id);
+    assert!(
+        matches!(&ended, Some(Err(CommandError::Rejected { reason, .. })) if reason.contains("clock")),
+        "{ended:?}"
+    );
 }
 
 #[test]

@@ -158,7 +158,7 @@ fn answer_recorded_client(flow: &Value, client: &[&Value], server: &[&Value]) {
                 assert_eq!(ours[member], recorded[member], "{name}: {member}");
             }
         }
-        assert_eq!(ours.get("to").or(ours.get("re")), None, "{name}: the original knows no such member");
+        assert!(ours["re"].is_string(), "{name}: our answers say what they answer, which the original ignores");
     }
     let delivered = answers.iter().any(|answer| answer["type"] == "ack" && !answer["session"].is_null());
     for frame in client[1..].iter().filter(|_| delivered) {

@@ -8,6 +8,7 @@ use wopr_p2p_core::keys::Nonce;
 use wopr_p2p_core::{Document, DocumentWrite, SessionEntry, Stored, WriteFailed, WriteId};
 
 use crate::rng::Rng;
+use crate::table::Map;
 
 /// What is to be written.
 pub(crate) enum Write {
@@ -38,7 +39,7 @@ impl Write {
 pub(crate) struct SessionFile {
     lines: Vec<SessionEntry>,
     /// How often each text stands in it.
-    texts: BTreeMap<String, usize>,
+    texts: Map<String, usize>,
 }
 
 impl SessionFile {
@@ -98,23 +99,24 @@ impl Content {
         invites.any(|invite| invite["nonce"] == token.nonce.to_string() && invite["state"] == "open")
     }
 
-    fn apply(&mut self, write: &Write) {
+    fn apply(&mut self, write: Write) {
         match write {
-            Write::Document(document, DocumentWrite::Replace(bytes)) => {
-                self.documents.insert(*document, bytes.to_vec());
+            Write::Document(document, DocumentWrite::Replace(mut bytes)) => {
+                self.documents.insert(document, core::mem::take(&mut *bytes));
             }
             Write::Document(document, DocumentWrite::Append(bytes)) => {
-                let file = self.documents.entry(*document).or_default();
+                let file = self.documents.entry(document).or_default();
                 repair(file);
-                file.extend_from_slice(bytes);
+                file.extend_from_slice(&bytes);
             }
             Write::Line(session, entry) => self.append(session, entry),
         }
     }
 
     /// A line that has to be there once is looked for before it is written.
-    fn append(&mut self, session: &str, entry: &SessionEntry) {
-        let file = self.sessions.entry(session.to_owned()).or_default();
+    fn append(&mut self, session: String, entry: SessionEntry) {
+        let appended = entry.once.as_ref().map(|_| (session.clone(), entry.content.clone()));
+        let file = self.sessions.entry(session).or_default();
         if let Some(once) = &entry.once {
             let copy = |line: &SessionEntry| {
                 let same = line.once.as_ref().is_some_and(|it| it.id == once.id) && line.content == entry.content;
@@ -123,9 +125,9 @@ impl Content {
             if file.texts.contains_key(&entry.content) && file.lines.iter().any(copy) {
                 return;
             }
-            self.appended = Some((session.to_owned(), entry.content.clone()));
+            self.appended = appended;
         }
-        file.push(entry.clone());
+        file.push(entry);
     }
 
     /// Whether a message stands in the outbox.
@@ -183,17 +185,15 @@ impl Disk {
             let reason = if self.full { "no space left on device" } else { "input/output error" };
             return Some((id, Err(WriteFailed { reason: reason.to_owned() })));
         }
-        self.content.apply(&write);
+        self.content.apply(write);
         Some((id, Ok(())))
     }
 
     /// The power goes: of each file some writes under way happened, the next may be torn, the others are lost.
     pub(crate) fn crash(&mut self, rng: &mut Rng) {
-        let waiting = core::mem::take(&mut self.waiting);
-        let mut over: Vec<File<'_>> = Vec::new();
-        for (_, write) in &waiting {
-            let file = write.file();
-            if over.contains(&file) {
+        let mut over: Vec<Write> = Vec::new();
+        for (_, write) in core::mem::take(&mut self.waiting) {
+            if over.iter().any(|before| before.file() == write.file()) {
                 continue;
             }
             match rng.below(3) {
@@ -201,10 +201,10 @@ impl Disk {
                     self.content.apply(write);
                     continue;
                 }
-                1 => self.content.tear(write, rng.index(200)),
+                1 => self.content.tear(&write, rng.index(200)),
                 _ => {}
             }
-            over.push(file);
+            over.push(write);
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wopr_p2p_core::keys::{Nonce, PublicKey};
+use wopr_p2p_core::peer::Peer;
 use wopr_p2p_core::time::Now;
 use wopr_p2p_core::{AskId, CommandId, Config, DialId, Node, StreamId, TransportKey};
 
@@ -158,5 +159,10 @@ impl Host {
     #[must_use]
     pub(crate) fn key(&self) -> Option<PublicKey> {
         self.node.as_ref().map(Node::public_key)
+    }
+
+    /// The node's table of peers; empty while it is down.
+    pub(crate) fn peers(&self) -> impl Iterator<Item = &Peer> {
+        self.node.iter().flat_map(Node::peers)
     }
 }

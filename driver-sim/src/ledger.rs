@@ -11,6 +11,7 @@ use wopr_p2p_core::keys::PublicKey;
 use wopr_p2p_core::time::{Instant, Now, WallTime};
 
 use crate::net::Party;
+use crate::table::Map;
 
 /// How a permission stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,7 +105,7 @@ pub(crate) struct Books {
 /// Whose keys are whose.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Keys {
-    owners: BTreeMap<PublicKey, Party>,
+    owners: Map<PublicKey, Party>,
 }
 
 impl Keys {
@@ -202,6 +203,13 @@ impl Books {
         }
         for invite in self.invites.iter_mut().filter(|invite| invite.leaving == Some(command)) {
             (invite.over, invite.leaving) = (true, None);
+        }
+    }
+
+    /// This order took nothing back: the invite was claimed before.
+    pub(crate) fn not_revoked(&mut self, command: CommandId) {
+        for invite in self.invites.iter_mut().filter(|invite| invite.leaving == Some(command)) {
+            invite.leaving = None;
         }
     }
 

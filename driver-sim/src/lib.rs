@@ -28,6 +28,7 @@ pub mod scenario;
 pub mod shrink;
 mod state;
 pub mod stats;
+mod table;
 pub mod trace;
 pub mod trouble;
 mod words;

@@ -1,12 +1,13 @@
 //! What must never happen, and what must have happened in the end.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use memchr::{memchr, memmem};
 use wopr_p2p_core::event::RejectReason;
 
 use crate::clock::Micros;
 use crate::net::Party;
+use crate::table::{Map, Set};
 use crate::trace::Name;
 
 macro_rules! rules {
@@ -102,10 +103,10 @@ pub(crate) const MARK: &[u8] = b"wopr secret ";
 #[derive(Default)]
 pub(crate) struct Seen {
     /// Every text that was sent, by itself.
-    pub(crate) texts: BTreeMap<String, Sent>,
-    /// Initialisation vectors, by who encrypted for whom under which ephemeral key.
-    ivs: BTreeSet<Vec<u8>>,
-    nonces: BTreeSet<(Party, Vec<u8>)>,
+    pub(crate) texts: Map<String, Sent>,
+    /// Initialisation vectors, each with who encrypted under which ephemeral key.
+    ivs: Set<(Party, Vec<u8>)>,
+    nonces: Set<(Party, Vec<u8>)>,
 }
 
 impl Seen {
@@ -130,10 +131,9 @@ impl Seen {
             return Err((Rule::Secret, "a text is sent in base64, not encrypted".to_owned()));
         }
         // The static keys (protocol 1) go on for ever, so their vectors are kept apart by sender only.
-        let mut key = format!("{party:?} ").into_bytes();
-        key.extend_from_slice(member(line, b"\"ephemeralPub\":\"").unwrap_or_default());
-        key.extend_from_slice(bytes.get(..12).unwrap_or_default());
-        if !self.ivs.insert(key) {
+        let key = member(line, b"\"ephemeralPub\":\"").unwrap_or_default();
+        let iv = bytes.get(..12).unwrap_or_default();
+        if !self.ivs.insert((party, [key, iv].concat())) {
             return Err((Rule::FreshNonce, "a payload's initialisation vector is used twice".to_owned()));
         }
         Ok(())
@@ -143,28 +143,15 @@ impl Seen {
 /// The text of a member that is a plain string, found without reading the JSON.
 #[must_use]
 pub(crate) fn member<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let start = find(line, name)? + name.len();
-    let end = line[start..].iter().position(|byte| *byte == b'"')?;
-    Some(&line[start..start + end])
+    let start = memmem::find(line, name)? + name.len();
+    let len = memchr(b'"', &line[start..])?;
+    Some(&line[start..start + len])
 }
 
 /// Whether `bytes` contain `part`.
 #[must_use]
 pub(crate) fn contains(bytes: &[u8], part: &[u8]) -> bool {
-    find(bytes, part).is_some()
-}
-
-fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
-    let first = *part.first()?;
-    let mut at = 0;
-    while let Some(next) = bytes[at..].iter().position(|byte| *byte == first) {
-        at += next;
-        if bytes[at..].starts_with(part) {
-            return Some(at);
-        }
-        at += 1;
-    }
-    None
+    memmem::find(bytes, part).is_some()
 }
 
 /// Whether a refusal says that the other side misbehaved.

@@ -119,9 +119,13 @@ impl Trace {
         };
         self.mix(at);
         self.mix(u64::from(kind) << 32 | tag << 16 | index);
-        for chunk in bytes.chunks(8) {
+        let (words, rest) = bytes.as_chunks();
+        for word in words {
+            self.mix(u64::from_le_bytes(*word));
+        }
+        if !rest.is_empty() {
             let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
+            word[..rest.len()].copy_from_slice(rest);
             self.mix(u64::from_le_bytes(word));
         }
         self.mix(bytes.len() as u64);

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::access::Access;
 use super::discover::book::Edit;
+use super::rotate::INVALID_ROTATION;
 use super::{AfterWrite, CommandError, CommandId, Document, DocumentWrite, Node, Output, Reply, StreamId, WriteFailed};
 use crate::access::{Capability, SessionSet};
 use crate::event::{Event, RejectReason};
@@ -320,7 +321,7 @@ impl Node {
                 if let RotateRefused::Conflict { known } = refused {
                     self.event(Event::RotationConflict { old: statement.old, known, refused: statement.new });
                 }
-                let words = "invalid key rotation".to_string();
+                let words = INVALID_ROTATION.to_string();
                 Err(Refusal::Peer { stream, re, reason: RejectReason::BadRotation, words })
             }
         }
@@ -434,7 +435,7 @@ impl Node {
     fn acknowledge(&mut self, stream: StreamId, re: Nonce, now: Now) {
         let local = self.streams.get(&stream).and_then(|s| s.channel()).map(|channel| channel.local());
         let encrypt_key = local.and_then(|key| self.identity.find(&key)).map(|identity| identity.encrypt_key());
-        self.answer(stream, re, |re| Body::Ack(Ack { encrypt_key, session: None, re }), now);
+        self.answer(stream, Body::Ack(Ack { encrypt_key, session: None, re: Some(re) }), now);
     }
 
     /// Changes what is in force and the copy that is being stored alike, without waiting for the disk: for what is taken

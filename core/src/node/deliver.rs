@@ -80,11 +80,12 @@ impl Node {
     }
 
     /// The nonce is spent for good: the text may go into the session, if its sender still may.
-    pub(super) fn journal_written(&mut self, delivery: Delivery, result: Result<(), WriteFailed>, now: Now) {
+    pub(super) fn journal_written(&mut self, mut delivery: Delivery, result: Result<(), WriteFailed>, now: Now) {
         if let Err(WriteFailed { reason }) = result {
             self.journal_failed = true;
             return self.delivery_failed(&delivery, Document::Replay.file_name(), reason, now);
         }
+        delivery.peer = self.acting(delivery.peer, now);
         if !self.authorised(&delivery.peer, &delivery.session, &delivery.kind, now) {
             return self.refuse_delivery(&delivery, RejectReason::Unauthorized, now);
         }
@@ -126,8 +127,8 @@ impl Node {
     }
 
     pub(super) fn acknowledge_log(&mut self, delivery: &Delivery, now: Now) {
-        let session = Some(delivery.session.clone());
-        self.answer(delivery.stream, delivery.nonce, |re| Body::Ack(Ack { encrypt_key: None, session, re }), now);
+        let (session, re) = (Some(delivery.session.clone()), Some(delivery.nonce));
+        self.answer(delivery.stream, Body::Ack(Ack { encrypt_key: None, session, re }), now);
     }
 
     /// How many questions are with the AI, or will be as soon as they are stored.
@@ -220,12 +221,10 @@ impl Node {
         }
         let (encrypt_key, request_id) = (Some(identity.encrypt_key()), request.clone());
         self.served(delivery.stream);
-        let session = Some(delivery.session.clone());
-        let response = |re| {
-            let (ephemeral, payload) = (sealed.ephemeral, sealed.payload);
-            Body::Response(Response { v: 2, encrypt_key, ephemeral, session, payload, request_id, re })
-        };
-        self.answer(delivery.stream, delivery.nonce, response, now);
+        let (ephemeral, payload) = (sealed.ephemeral, sealed.payload);
+        let (session, re) = (Some(delivery.session.clone()), Some(delivery.nonce));
+        let response = Response { v: 2, encrypt_key, ephemeral, session, payload, request_id, re };
+        self.answer(delivery.stream, Body::Response(response), now);
         self.event(Event::QuestionAnswered { peer: delivery.peer, session: delivery.session });
     }
 

@@ -14,6 +14,9 @@ use crate::handshake::{DialFault, Dialler};
 use crate::keys::{PublicKey, VerifyingKey};
 use crate::time::{Instant, Now};
 
+/// What the owner hears of a peer whose messages are all too old, or of the future.
+const CLOCKS: &str = "its clock and ours differ by more than five minutes";
+
 /// The search for one peer.
 pub(super) struct Dial {
     local: PublicKey,
@@ -22,6 +25,8 @@ pub(super) struct Dial {
     stage: Stage,
     /// Why the peer itself, proved by its key, turned us away.
     refused: Option<Refused>,
+    /// Somebody gave an answer of the peer's that is too old, or of the future.
+    misdated: bool,
 }
 
 /// Where a search stands.
@@ -59,7 +64,8 @@ impl Node {
             return self.fail_waiting(local, target, &CommandError::BadKey(crate::keys::KeyError::BadPoint), now);
         };
         let dial = DialId(self.next_id());
-        let searching = Dial { local, target: key, attempts: 1, stage: Stage::Searching, refused: None };
+        let searching =
+            Dial { local, target: key, attempts: 1, stage: Stage::Searching, refused: None, misdated: false };
         self.dials.insert(dial, searching);
         self.outputs.push_back(Output::Dial { dial, topic: target.topic() });
     }
@@ -97,9 +103,8 @@ impl Node {
         match fault {
             Some(DialFault::NoCommonVersion) => found.refused = Some(Refused::Version),
             Some(DialFault::Refused(words)) => found.refused = Some(Refused::Words(words)),
-            Some(DialFault::ClockDiffers) => {
-                found.refused = Some(Refused::Words("its clock and ours differ by more than five minutes".into()));
-            }
+            Some(DialFault::ClockDiffers) => found.refused = Some(Refused::Words(CLOCKS.into())),
+            Some(DialFault::OldAnswer) => found.misdated = true,
             Some(DialFault::Imposter) | None => {}
         }
         if let Stage::Draining(why) = found.stage {
@@ -145,6 +150,7 @@ impl Node {
             (Some(Refused::Version), _) => CommandError::VersionMismatch(target),
             (Some(Refused::Words(words)), _) => super::request::refusal(target, &words),
             (None, DialEnd::NetworkDown) => CommandError::NetworkDown,
+            (None, DialEnd::Exhausted) if found.misdated => super::request::refusal(target, CLOCKS),
             (None, DialEnd::Exhausted) => CommandError::PeerOffline(target),
         };
         self.fail_waiting(found.local, target, &error, now);

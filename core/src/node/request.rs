@@ -154,12 +154,13 @@ impl Node {
         self.requests.values().any(notice)
     }
 
-    /// An open stream that we dialled to this peer and whose keys are fresh.
+    /// An open stream that we dialled to this peer, whose keys are fresh, and which it is not about to close.
     fn usable_stream(&self, local: &PublicKey, target: &PublicKey, now: Now) -> Option<StreamId> {
         self.streams
             .iter()
             .find(|(_, stream)| {
-                stream.channel().is_some_and(|channel| {
+                let awake = stream.deadline > now.mono || !stream.asked.is_empty();
+                stream.channel().filter(|_| awake).is_some_and(|channel| {
                     channel.side() == Side::Dialler
                         && channel.local() == *local
                         && channel.remote().public() == *target
@@ -231,7 +232,6 @@ impl Node {
         let line = Channel::line(identity, Header { from, nonce, ts: now.wall }, body);
         request.sent = Some((id, nonce));
         stream.asked.insert(nonce, number);
-        stream.deadline = stream.deadline.max(request.deadline);
         self.transmit(id, line);
         Ok(())
     }

@@ -29,6 +29,13 @@ const FIRST_RETRY: Duration = Duration::from_secs(60);
 const LAST_RETRY: Duration = Duration::from_secs(3600);
 /// What is said to whoever uses a key of ours that somebody else may have.
 pub(super) const KEY_GIVEN_UP: &str = "this key was given up: its owner tells its peers of the new one";
+/// A peer that refuses a key counts it as a claim: it allows five a minute and twenty an hour. For so long after that
+/// it is told of no other key,
+const NEXT_AFTER_REFUSAL: Duration = Duration::from_secs(15);
+/// and for so long of none that it was told of before.
+const AGAIN_AFTER_REFUSAL: Duration = Duration::from_secs(240);
+/// What a peer says to a rotation that it cannot believe, or of a key that it never knew: the original's words.
+pub(super) const INVALID_ROTATION: &str = "invalid key rotation";
 /// How long one attempt to tell a peer may take.
 const NOTICE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -37,6 +44,10 @@ const NOTICE_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) struct Notices {
     /// By the key that was given up and the peer to be told.
     pending: BTreeMap<(PublicKey, PublicKey), Notice>,
+    /// The peers that are being told at this moment, each of the successor of this key: one key at a time.
+    under_way: BTreeMap<PublicKey, PublicKey>,
+    /// The peers that refused a key lately, and when.
+    refused: BTreeMap<PublicKey, Instant>,
     /// A rotation command that waits for all peers.
     waiting: Option<(CommandId, Instant)>,
 }
@@ -44,9 +55,14 @@ pub(super) struct Notices {
 struct Notice {
     at: Instant,
     delay: Duration,
-    under_way: bool,
     /// The peer did not take it: it may never have known the old key, so later notices do not wait for this one.
     refused: bool,
+}
+
+impl Notice {
+    fn new(now: Now) -> Self {
+        Self { at: now.mono, delay: FIRST_RETRY, refused: false }
+    }
 }
 
 impl Notices {
@@ -131,8 +147,7 @@ impl Node {
             let older = self.access.peers.get(&peer).is_some_and(|peer| Some(peer.added) <= rotated);
             if older && !rotation.told.contains(&peer) {
                 let key = (rotation.old, peer);
-                let notice = Notice { at: now.mono, delay: FIRST_RETRY, under_way: false, refused: false };
-                self.notices.pending.entry(key).or_insert(notice);
+                self.notices.pending.entry(key).or_insert(Notice::new(now));
             }
         }
     }
@@ -149,8 +164,12 @@ impl Node {
             self.notices.pending.keys().filter(|(_, of)| of == old).map(|(key, _)| *key).collect();
         for key in keys {
             if let Some(notice) = self.notices.pending.remove(&(key, *old)) {
-                self.notices.pending.insert((key, new), Notice { at: now.mono, under_way: false, ..notice });
+                self.notices.pending.insert((key, new), Notice { at: now.mono, ..notice });
             }
+        }
+        self.notices.under_way.remove(old);
+        if let Some(refused) = self.notices.refused.remove(old) {
+            self.notices.refused.insert(new, refused);
         }
         if moved {
             self.store_identity();
@@ -190,18 +209,28 @@ impl Node {
         }
         let since = self.identity.retired.iter().skip_while(|retired| retired.identity.public_key() != local);
         for retired in since.filter(|retired| !retired.told.contains(&peer)) {
-            let notice = Notice { at: now.mono, delay: FIRST_RETRY, under_way: false, refused: false };
-            self.notices.pending.entry((retired.identity.public_key(), peer)).or_insert(notice);
+            self.notices.pending.entry((retired.identity.public_key(), peer)).or_insert(Notice::new(now));
         }
     }
 
     /// When the next peer is to be told, or a command stops waiting for that. A notice that has to wait for an earlier
     /// one keeps nobody awake.
     pub(super) fn notice_timeout(&self) -> Option<Instant> {
-        let pending = self.notices.pending.iter();
-        let next = pending.filter(|((old, peer), notice)| !notice.under_way && !self.notice_before(old, peer));
+        let next = self.notices.pending.iter().filter_map(|((old, peer), notice)| self.tell_at(old, peer, notice));
         let waiting = self.notices.waiting.as_ref().map(|(_, until)| *until);
-        next.map(|(_, notice)| notice.at).chain(waiting).min()
+        next.chain(waiting).min()
+    }
+
+    /// When a peer is to be told of the successor of a key; `None` while another one comes first.
+    fn tell_at(&self, old: &PublicKey, peer: &PublicKey, notice: &Notice) -> Option<Instant> {
+        if self.notices.under_way.contains_key(peer) || self.notice_before(old, peer) {
+            return None;
+        }
+        if planted!(self.config, ToldAgainAtOnce) {
+            return Some(notice.at);
+        }
+        let pause = if notice.delay == FIRST_RETRY { NEXT_AFTER_REFUSAL } else { AGAIN_AFTER_REFUSAL };
+        Some(self.notices.refused.get(peer).map_or(notice.at, |refused| notice.at.max(*refused + pause)))
     }
 
     /// Whether a peer has yet to hear of a key of ours.
@@ -219,24 +248,28 @@ impl Node {
         self.tell_peers(now);
     }
 
-    /// Tells the peers whose time has come; a peer hears of our keys in their order.
+    /// Tells the peers whose time has come; a peer hears of our keys one at a time and in their order.
     pub(super) fn tell_peers(&mut self, now: Now) {
-        let pending = self.notices.pending.iter();
-        let due: Vec<_> = pending
-            .filter(|((old, peer), notice)| {
-                !notice.under_way && notice.at <= now.mono && !self.notice_before(old, peer)
-            })
-            .map(|(key, _)| *key)
+        self.notices.refused.retain(|_, refused| *refused + AGAIN_AFTER_REFUSAL > now.mono);
+        let mut due: Vec<_> = self
+            .notices
+            .pending
+            .iter()
+            .filter(|((old, peer), notice)| self.tell_at(old, peer, notice).is_some_and(|at| at <= now.mono))
+            .map(|((old, peer), notice)| (notice.delay, *old, *peer))
             .collect();
-        for (old, peer) in due {
+        // Of those that a peer refused, the one that it was told least often.
+        due.sort_by_key(|(delay, ..)| *delay);
+        for (_, old, peer) in due {
+            if self.notices.under_way.contains_key(&peer) {
+                continue;
+            }
             let Some(rotation) = self.identity.rotations().find(|rotation| rotation.old == old) else {
                 self.notices.pending.remove(&(old, peer));
                 continue;
             };
             let (local, statement) = (rotation.successor.public_key(), String::from(rotation.statement));
-            if let Some(notice) = self.notices.pending.get_mut(&(old, peer)) {
-                notice.under_way = true;
-            }
+            self.notices.under_way.insert(peer, old);
             let deadline = now.mono + NOTICE_TIMEOUT;
             let what = What::Notice { old, statement };
             self.request(Request { local, target: peer, what, deadline, sent: None }, now);
@@ -266,7 +299,13 @@ impl Node {
         now: Now,
     ) {
         let peer = self.acting(peer, now);
-        let refused = matches!(result, Err(CommandError::Rejected { .. }));
+        if self.notices.under_way.get(&peer) == Some(&old) {
+            self.notices.under_way.remove(&peer);
+        }
+        if matches!(result, Err(CommandError::Rejected { .. } | CommandError::RateLimited(_))) {
+            self.notices.refused.insert(peer, now.mono);
+        }
+        let refused = matches!(result, Err(CommandError::Rejected { reason, .. }) if reason == INVALID_ROTATION);
         // It never knew the old key: there is nothing to be told.
         let told = result.is_ok() || refused && self.met_after_rotation(&old, &peer);
         if told {
@@ -282,7 +321,6 @@ impl Node {
             }
             self.peer_is_back(peer, now);
         } else if let Some(notice) = self.notices.pending.get_mut(&(old, peer)) {
-            notice.under_way = false;
             notice.refused |= refused;
             notice.at = now.mono + notice.delay;
             // After the grace period there is no hurry any more: nobody can reach us by the old key.
@@ -297,10 +335,10 @@ impl Node {
         let Some((command, until)) = self.notices.waiting else {
             return;
         };
-        let busy =
-            self.notices.pending.iter().any(|((old, peer), notice)| {
-                notice.under_way || notice.at <= now.mono && !self.notice_before(old, peer)
-            });
+        let due = |((old, peer), notice): (&(PublicKey, PublicKey), &Notice)| {
+            self.tell_at(old, peer, notice).is_some_and(|at| at <= now.mono)
+        };
+        let busy = !self.notices.under_way.is_empty() || self.notices.pending.iter().any(due);
         if !busy || until <= now.mono {
             self.notices.waiting = None;
             self.finish_rotation(command);
@@ -312,7 +350,7 @@ impl Node {
         let Some(channel) = self.streams.get(&id).and_then(|stream| stream.channel()) else {
             return;
         };
-        let words = "invalid key rotation";
+        let words = INVALID_ROTATION;
         let statement = RotationStatement::parse_and_verify(rotation.statement.as_bytes());
         #[cfg(wopr_planted)]
         let statement = statement.or_else(|error| self.unsigned_rotation(rotation).ok_or(error));

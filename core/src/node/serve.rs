@@ -275,7 +275,7 @@ impl Node {
         };
         let (peer, local) = (channel.remote().public(), channel.local());
         // A message that could not be read has no nonce: then the handshake's tells at least which stream is meant.
-        let re = channel.bound().map(|handshake| re.unwrap_or(handshake));
+        let re = re.unwrap_or(channel.handshake());
         let nonce = Nonce(self.rng.bytes());
         let Some(identity) = self.identity.find(&local) else {
             return;
@@ -283,19 +283,20 @@ impl Node {
         let header = Header { from: local, nonce, ts: now.wall };
         let line = Channel::reject_line(identity, header, session.clone(), words, re);
         self.transmit(id, line);
+        self.stay_open(id, now);
         self.event(Event::MessageRejected { peer, session, reason });
     }
 
     /// Sends a signed answer on a stream, if it is still there.
-    pub(super) fn answer(&mut self, id: StreamId, re: Nonce, body: impl FnOnce(Option<Nonce>) -> Body, now: Now) {
+    pub(super) fn answer(&mut self, id: StreamId, body: Body, now: Now) {
         let Some(channel) = self.streams.get(&id).and_then(|stream| stream.channel()) else {
             return;
         };
-        let (local, re) = (channel.local(), channel.is_bound().then_some(re));
-        let nonce = Nonce(self.rng.bytes());
+        let (local, nonce) = (channel.local(), Nonce(self.rng.bytes()));
         if let Some(identity) = self.identity.find(&local) {
-            let line = Channel::line(identity, Header { from: local, nonce, ts: now.wall }, body(re));
+            let line = Channel::line(identity, Header { from: local, nonce, ts: now.wall }, body);
             self.transmit(id, line);
+            self.stay_open(id, now);
         }
     }
 }

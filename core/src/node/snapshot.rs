@@ -114,12 +114,20 @@ impl Node {
     /// How much this node holds.
     #[must_use]
     pub fn load(&self) -> Load {
-        let strangers = self.streams.values().filter(|stream| !self.is_known(stream));
+        let (mut strangers, mut most_of_stream, mut most_of_stranger) = (0, 0, 0);
+        for stream in self.streams.values() {
+            let buffered = stream.lines.buffered();
+            most_of_stream = buffered.max(most_of_stream);
+            if !self.is_known(stream) {
+                strangers += 1;
+                most_of_stranger = buffered.max(most_of_stranger);
+            }
+        }
         Load {
             streams: self.streams.len(),
-            strangers: strangers.clone().count(),
-            most_of_stream: self.streams.values().map(|stream| stream.lines.buffered()).max().unwrap_or(0),
-            most_of_stranger: strangers.map(|stream| stream.lines.buffered()).max().unwrap_or(0),
+            strangers,
+            most_of_stream,
+            most_of_stranger,
             requests: self.requests.len(),
             writes: self.writes.len(),
             asks: self.asks.len(),
@@ -179,6 +187,11 @@ impl Node {
         let mut requests: Vec<_> = self.pending_connections().chain(self.pending_messages()).collect();
         requests.sort_by_key(|request| (request.since, request.id));
         requests
+    }
+
+    /// Known peers, by key: those of the [`Snapshot`], where nothing else is wanted.
+    pub fn peers(&self) -> impl Iterator<Item = &Peer> {
+        self.access.peers.iter()
     }
 
     /// The peer that has or had this key.

@@ -243,19 +243,24 @@ impl Node {
         };
         #[cfg(wopr_planted)]
         self.skip_handshake(id, &received, now);
-        let Some(stream) = self.streams.get_mut(&id) else {
-            return;
-        };
-        match &stream.phase {
-            Phase::AwaitHello => self.hello(id, received, now),
-            Phase::AwaitAck(..) => self.hello_answered(id, received, now),
-            Phase::Open(channel) => {
-                stream.deadline = stream.deadline.max(now.mono + self.config.idle_timeout);
-                match channel.side() {
-                    Side::Listener => self.serve(id, received, now),
-                    Side::Dialler => self.request_answered(id, received, now),
-                }
-            }
+        self.stay_open(id, now);
+        match self.streams.get(&id).map(|stream| &stream.phase) {
+            Some(Phase::AwaitHello) => self.hello(id, received, now),
+            Some(Phase::AwaitAck(..)) => self.hello_answered(id, received, now),
+            Some(Phase::Open(channel)) => match channel.side() {
+                Side::Listener => self.serve(id, received, now),
+                Side::Dialler => self.request_answered(id, received, now),
+            },
+            None => {}
+        }
+    }
+
+    /// Something was said in an open stream: its silence begins anew.
+    pub(super) fn stay_open(&mut self, id: StreamId, now: Now) {
+        if let Some(stream) = self.streams.get_mut(&id)
+            && let Phase::Open(channel) = &stream.phase
+        {
+            stream.deadline = now.mono + channel.idle(&self.config);
         }
     }
 
@@ -284,7 +289,7 @@ impl Node {
         };
         let known = self.access.peers.get(&self.acting(from, now)).is_some();
         if !known && self.is_compromised(&local) {
-            let re = handshake::names_addressee(&message).then_some(message.header.nonce);
+            let re = message.header.nonce;
             let header = Header { from: local, nonce: Nonce(self.rng.bytes()), ts: now.wall };
             let line = Channel::reject_line(identity, header, None, KEY_GIVEN_UP, re);
             let remote = stream.remote;
@@ -348,8 +353,8 @@ impl Node {
         let local = channel.local();
         if let Some(stream) = self.streams.get_mut(&id) {
             stream.phase = Phase::Open(channel);
-            stream.deadline = now.mono + self.config.idle_timeout;
         }
+        self.stay_open(id, now);
         let acting = self.acting(peer, now);
         self.at_once(|access| access.peers.saw(&acting, now.wall));
         self.known_by(local, peer, now);

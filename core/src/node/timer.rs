@@ -113,12 +113,12 @@ impl Node {
         let late: Vec<StreamId> =
             self.streams.iter().filter(|(_, stream)| stream.deadline <= now.mono).map(|(id, _)| *id).collect();
         for id in late {
-            let Some(stream) = self.streams.get_mut(&id) else {
+            let Some(stream) = self.streams.get(&id) else {
                 continue;
             };
             // Somebody's AI is still thinking, or somebody waits for our peer's.
             if stream.serving > 0 || !stream.asked.is_empty() {
-                stream.deadline = now.mono + self.config.idle_timeout;
+                self.stay_open(id, now);
                 continue;
             }
             if matches!(stream.phase, Phase::AwaitHello) {

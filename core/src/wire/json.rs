@@ -6,6 +6,7 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
+use core::str::FromStr;
 
 use serde::Deserialize;
 use serde::de::Error as _;
@@ -139,8 +140,8 @@ pub fn decode(line: &[u8]) -> Result<Received, DecodeError> {
     let object = Object::parse(line)?;
     let fields = Fields(&object);
     let header = Header {
-        from: fields.required("from")?,
-        nonce: fields.required("nonce")?,
+        from: fields.parsed("from")?.ok_or(DecodeError::Missing("from"))?,
+        nonce: fields.parsed("nonce")?.ok_or(DecodeError::Missing("nonce"))?,
         ts: WallTime::from_millis(fields.required("ts")?),
     };
     let body = fields.body()?;
@@ -187,23 +188,23 @@ impl<'a> Fields<'_, 'a> {
             "hello" => Body::Hello(Hello {
                 versions: self.optional::<Versions>("versions")?.map_or_else(|| [1].into(), |versions| versions.0),
                 ephemeral: self.ephemeral()?,
-                to: self.optional("to")?,
+                to: self.parsed("to")?,
             }),
             "hello-ack" => Body::HelloAck(HelloAck {
                 version: self.required("version")?,
                 ephemeral: self.ephemeral()?,
-                to: self.optional("to")?,
+                to: self.parsed("to")?,
                 re: self.re()?,
             }),
             "claim" => Body::Claim(Claim {
                 v,
-                encrypt_key: self.required("encryptPub")?,
+                encrypt_key: self.encrypt_key()?.ok_or(DecodeError::Missing("encryptPub"))?,
                 token: self.text("token")?,
                 re: self.re()?,
             }),
             "log" => Body::Log(Log {
                 v,
-                encrypt_key: self.required("encryptPub")?,
+                encrypt_key: self.encrypt_key()?.ok_or(DecodeError::Missing("encryptPub"))?,
                 ephemeral: self.ephemeral()?,
                 session: self.required("session")?,
                 payload: self.text("payload")?,
@@ -212,7 +213,7 @@ impl<'a> Fields<'_, 'a> {
             }),
             "inject" => Body::Inject(Inject {
                 v,
-                encrypt_key: self.required("encryptPub")?,
+                encrypt_key: self.encrypt_key()?.ok_or(DecodeError::Missing("encryptPub"))?,
                 ephemeral: self.ephemeral()?,
                 session: self.required("session")?,
                 payload: self.text("payload")?,
@@ -222,18 +223,16 @@ impl<'a> Fields<'_, 'a> {
             }),
             "response" => Body::Response(Response {
                 v,
-                encrypt_key: self.optional("encryptPub")?,
+                encrypt_key: self.encrypt_key()?,
                 ephemeral: self.ephemeral()?,
                 session: self.optional("session")?,
                 payload: self.text("payload")?,
                 request_id: self.required::<RequestId>("requestId")?,
                 re: self.re()?,
             }),
-            "ack" => Body::Ack(Ack {
-                encrypt_key: self.optional("encryptPub")?,
-                session: self.optional("session")?,
-                re: self.re()?,
-            }),
+            "ack" => {
+                Body::Ack(Ack { encrypt_key: self.encrypt_key()?, session: self.optional("session")?, re: self.re()? })
+            }
             "reject" => Body::Reject(Reject {
                 session: self.optional("session")?,
                 reason: self.text("reason")?,
@@ -257,7 +256,7 @@ impl<'a> Fields<'_, 'a> {
     }
 
     fn once(&self) -> Result<Option<Once>, DecodeError> {
-        match (self.optional("id")?, self.optional("since")?) {
+        match (self.parsed("id")?, self.optional("since")?) {
             (None, None) => Ok(None),
             (Some(id), Some(since)) => Ok(Some(Once { id, since })),
             (None, Some(_)) => Err(DecodeError::Missing("id")),
@@ -266,12 +265,16 @@ impl<'a> Fields<'_, 'a> {
     }
 
     fn re(&self) -> Result<Option<Nonce>, DecodeError> {
-        self.optional("re")
+        self.parsed("re")
+    }
+
+    fn encrypt_key(&self) -> Result<Option<EncryptKey>, DecodeError> {
+        self.parsed("encryptPub")
     }
 
     /// The original writes an empty text where it has no ephemeral key.
     fn ephemeral(&self) -> Result<Option<EncryptKey>, DecodeError> {
-        if self.0.get("ephemeralPub") == Some("\"\"") { Ok(None) } else { self.optional("ephemeralPub") }
+        if self.0.get("ephemeralPub") == Some("\"\"") { Ok(None) } else { self.parsed("ephemeralPub") }
     }
 
     fn proof(&self) -> Result<Option<[u8; 64]>, DecodeError> {
@@ -287,6 +290,12 @@ impl<'a> Fields<'_, 'a> {
 
     fn required<T: Deserialize<'a>>(&self, name: &'static str) -> Result<T, DecodeError> {
         self.optional(name)?.ok_or(DecodeError::Missing(name))
+    }
+
+    /// A key or a nonce: those have one spelling, and none with an escape.
+    fn parsed<T: FromStr>(&self, name: &'static str) -> Result<Option<T>, DecodeError> {
+        let text = |value: &'a str| value.strip_prefix('"')?.strip_suffix('"')?.parse().ok();
+        self.0.get(name).map(|value| text(value).ok_or(DecodeError::Invalid(name))).transpose()
     }
 
     fn optional<T: Deserialize<'a>>(&self, name: &'static str) -> Result<Option<T>, DecodeError> {

@@ -6,9 +6,9 @@
 //! twice. So there is also one reading of it, whoever reads.
 
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
+use core::fmt::{self, Write as _};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -161,7 +161,8 @@ impl<'a> Scanner<'a> {
             return Err(ObjectError::TooDeep);
         }
         self.expect(b'{')?;
-        let mut members: Vec<Member<'a>> = Vec::new();
+        // No message has more members than this.
+        let mut members: Vec<Member<'a>> = Vec::with_capacity(16);
         let mut more = !self.take(b'}');
         while more {
             let member = self.member(depth)?;
@@ -287,6 +288,10 @@ impl<'a> Scanner<'a> {
 
 /// Whether a number is spelled as JavaScript does (ECMAScript, `Number::toString`).
 fn is_written_by_javascript(text: &str) -> bool {
+    // Most are plain whole numbers.
+    if text.len() <= 15 && text.bytes().all(|digit| digit.is_ascii_digit()) {
+        return text == "0" || text.starts_with(|first| first != '0');
+    }
     // The longest are like -0.0000012345678901234567.
     let number = if text.len() <= 25 { text.parse().unwrap_or(f64::NAN) } else { f64::NAN };
     if !number.is_finite() {
@@ -331,7 +336,7 @@ impl ObjectWriter {
     /// Adds a string made from a value, such as a key.
     #[must_use]
     pub fn display(self, name: &str, value: impl fmt::Display) -> Self {
-        self.text(name, &value.to_string())
+        self.name(name).quoted(|text| write!(text, "{value}"))
     }
 
     /// Adds a string made from a value, if there is one.
@@ -345,8 +350,11 @@ impl ObjectWriter {
 
     /// Adds a whole number; up to 2^53 it is written as JavaScript would.
     #[must_use]
-    pub fn number(self, name: &str, value: u64) -> Self {
-        self.raw(name, &value.to_string())
+    pub fn number(mut self, name: &str, value: u64) -> Self {
+        self = self.name(name);
+        // Writing to memory cannot fail.
+        write!(self.text, "{value}").unwrap_or_default();
+        self
     }
 
     /// Adds a value that is JSON text already.
@@ -388,33 +396,48 @@ impl ObjectWriter {
         self
     }
 
-    fn string(mut self, value: &str) -> Self {
+    fn string(self, value: &str) -> Self {
+        self.quoted(|text| text.write_str(value))
+    }
+
+    fn quoted(mut self, write: impl FnOnce(&mut Escaped<'_>) -> fmt::Result) -> Self {
         self.text.push('"');
+        // Writing to memory cannot fail.
+        write(&mut Escaped(&mut self.text)).unwrap_or_default();
+        self.text.push('"');
+        self
+    }
+}
+
+/// The inside of a JSON string: what is written into it is escaped as `JSON.stringify` does.
+struct Escaped<'a>(&'a mut String);
+
+impl fmt::Write for Escaped<'_> {
+    fn write_str(&mut self, value: &str) -> fmt::Result {
         let mut plain = 0;
         let special = |byte: u8| matches!(byte, 0..0x20 | b'"' | b'\\');
         // Payloads are long and need no escapes: without a way out, this loop looks at many bytes at once.
         let any = value.bytes().fold(false, |found, byte| found | special(byte));
         let escaped = if any { value } else { "" };
         for (at, byte) in escaped.bytes().enumerate().filter(|(_, byte)| special(*byte)) {
-            self.text.push_str(&value[plain..at]);
+            self.0.push_str(&value[plain..at]);
             plain = at + 1;
-            self.text.push('\\');
+            self.0.push('\\');
             match byte {
-                b'"' | b'\\' => self.text.push(char::from(byte)),
-                0x08 => self.text.push('b'),
-                b'\t' => self.text.push('t'),
-                b'\n' => self.text.push('n'),
-                0x0c => self.text.push('f'),
-                b'\r' => self.text.push('r'),
+                b'"' | b'\\' => self.0.push(char::from(byte)),
+                0x08 => self.0.push('b'),
+                b'\t' => self.0.push('t'),
+                b'\n' => self.0.push('n'),
+                0x0c => self.0.push('f'),
+                b'\r' => self.0.push('r'),
                 _ => {
-                    self.text.push_str(if byte < 0x10 { "u000" } else { "u001" });
-                    self.text.push(char::from_digit(u32::from(byte % 16), 16).unwrap_or('0'));
+                    self.0.push_str(if byte < 0x10 { "u000" } else { "u001" });
+                    self.0.push(char::from_digit(u32::from(byte % 16), 16).unwrap_or('0'));
                 }
             }
         }
-        self.text.push_str(&value[plain..]);
-        self.text.push('"');
-        self
+        self.0.push_str(&value[plain..]);
+        Ok(())
     }
 }
 

@@ -225,14 +225,19 @@ impl<'a> Channel<'a> {
         versions: &[u64],
     ) -> Self {
         let mut channel = Self::on(host, stream, identity, ephemeral);
-        let versions = Value::from(versions);
-        let (from, ephemeral) = (identity.public(), x25519_public(&channel.ephemeral));
-        let members =
-            format!(r#""v":2,"type":"hello","from":"{from}","versions":{versions},"ephemeralPub":"{ephemeral}""#);
-        let line = channel.line(world, &members);
+        let line = channel.hello_line(world, versions);
         let answers = channel.send(world, &line);
         channel.welcomed(&answers);
         channel
+    }
+
+    /// The line by which a dialler begins the handshake.
+    pub fn hello_line(&mut self, world: &World, versions: &[u64]) -> String {
+        let versions = Value::from(versions);
+        let (from, ephemeral) = (self.identity.public(), x25519_public(&self.ephemeral));
+        let members =
+            format!(r#""v":2,"type":"hello","from":"{from}","versions":{versions},"ephemeralPub":"{ephemeral}""#);
+        self.line(world, &members)
     }
 
     /// One side of a stream on which nothing was said yet.

@@ -271,10 +271,16 @@ impl World {
         let line = match (choice, wanted) {
             (1 | 3, Some(victim)) => mallory.line_as(victim, ack, at),
             (2, _) => {
-                // The victim's own hello-ack, from another stream, with the attacker's key in it or as it is.
-                let acks = mallory.tap.iter().rev().find(|t| member(&t.line, b"\"type\":\"") == Some(b"hello-ack"));
-                match acks.map(|tapped| tapped.line.clone()) {
-                    Some(line) => line,
+                // The victim's own hello-ack, from another stream: one that names no hello, if there is any.
+                let victim = wanted.map(|key| key.to_string()).unwrap_or_default();
+                let of_victim = |t: &&Tapped| {
+                    member(&t.line, b"\"type\":\"") == Some(b"hello-ack")
+                        && member(&t.line, b"\"from\":\"") == Some(victim.as_bytes())
+                };
+                let acks = || mallory.tap.iter().rev().filter(of_victim);
+                let bare = acks().find(|tapped| member(&tapped.line, b"\"re\":\"").is_none());
+                match bare.or_else(|| acks().next()) {
+                    Some(tapped) => tapped.line.clone(),
                     None => mallory.line(ack, at),
                 }
             }

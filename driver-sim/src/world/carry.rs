@@ -80,10 +80,9 @@ impl World {
     /// A line is about to go into a session's file.
     fn check_entry(&mut self, index: usize, session: &str, entry: &SessionEntry) {
         let party = Party::Node(index);
-        let text = match entry.kind {
-            EntryKind::Answer => return,
-            EntryKind::Message | EntryKind::Question => entry.content.clone(),
-        };
+        if entry.kind == EntryKind::Answer {
+            return;
+        }
         self.stats.delivered += 1;
         let needs = if entry.kind == EntryKind::Message { Needs::Log } else { Needs::Inject };
         let Some(from) = self.check_permission(index, session, &entry.peer, needs, "a text is stored") else {
@@ -91,7 +90,7 @@ impl World {
         };
         self.count_text(index, entry.peer, needs);
         self.note(party, "stores", Some(from), || format!("a text in {session}"));
-        let Some(sent) = self.seen.texts.get_mut(&text) else {
+        let Some(sent) = self.seen.texts.get_mut(&entry.content) else {
             return self.violated(Rule::Once, party, format!("a text that nobody sent is stored as {from:?}'s"));
         };
         // A line that may be there already is counted when it is written.

@@ -277,8 +277,7 @@ impl World {
 
     /// All keys that a node knows to be those of the peer with this one.
     fn keys_there(&self, by: usize, key: PublicKey) -> Vec<PublicKey> {
-        let peers = self.hosts[by].node.as_ref().map(|node| node.snapshot().peers).unwrap_or_default();
-        let keys = peers.iter().map(|peer| {
+        let keys = self.hosts[by].peers().map(|peer| {
             core::iter::once(peer.key).chain(peer.history.iter().map(|past| past.key)).collect::<Vec<PublicKey>>()
         });
         keys.filter(|keys| keys.contains(&key)).flatten().collect()
@@ -305,11 +304,8 @@ impl World {
 
     /// Whether a node's table of peers has this one: only then can its owner take something back by name.
     pub(crate) fn knows(&self, by: usize, peer: Party) -> bool {
-        let Some(node) = &self.hosts[by].node else {
-            return false;
-        };
         let contact = self.hosts[by].contacts.get(&peer);
-        node.snapshot().peers.iter().any(|known| {
+        self.hosts[by].peers().any(|known| {
             contact.is_some_and(|key| known.key == *key || known.history.iter().any(|past| past.key == *key))
         })
     }
@@ -392,6 +388,7 @@ impl World {
             }
             (Order::Grant, _) => self.hosts[index].books.not_granted(id),
             (Order::Revoke, Ok(_)) => self.hosts[index].books.revoked(id),
+            (Order::Revoke, Err(CommandError::NotRevoked(_))) => self.hosts[index].books.not_revoked(id),
             (Order::Invite { to, subject, seconds, twice, revoked }, Ok(Reply::InviteCreated { token, invite })) => {
                 self.hosts[index].books.invites.push(Invited {
                     peer: to,
@@ -441,9 +438,6 @@ impl World {
 
     /// Whether a node has the present key of another in its table.
     fn knows_key(&self, by: usize, peer: usize) -> bool {
-        let (Some(node), Some(key)) = (&self.hosts[by].node, self.hosts[peer].key()) else {
-            return false;
-        };
-        node.snapshot().peers.iter().any(|known| known.key == key)
+        self.hosts[peer].key().is_some_and(|key| self.hosts[by].peers().any(|known| known.key == key))
     }
 }

@@ -143,8 +143,8 @@ impl World {
 
     /// The keys under which a node has a party in its table.
     pub(super) fn entries(&self, by: usize, peer: Party) -> Vec<PublicKey> {
-        let peers = self.hosts[by].node.as_ref().map(|node| node.snapshot().peers).unwrap_or_default();
-        peers.iter().map(|known| known.key).filter(|key| self.keys.owner(key) == Some(peer)).collect()
+        let peers = self.hosts[by].peers();
+        peers.map(|known| known.key).filter(|key| self.keys.owner(key) == Some(peer)).collect()
     }
 
     /// Whether a node changed its keys before it knew another, who still knows it by the old ones: nobody can tell that
@@ -157,8 +157,7 @@ impl World {
     /// Whether a node has a party in its table, once, and did not turn it away. Twice happens when the owner gives two
     /// keys of one peer that has not told how they belong together.
     fn knows_now(&self, by: usize, peer: Party) -> bool {
-        let peers = self.hosts[by].node.as_ref().map(|node| node.snapshot().peers).unwrap_or_default();
-        let mut those = peers.iter().filter(|known| self.keys.owner(&known.key) == Some(peer));
+        let mut those = self.hosts[by].peers().filter(|known| self.keys.owner(&known.key) == Some(peer));
         those.next().is_some_and(|known| known.revoked.is_none()) && those.next().is_none()
     }
 
@@ -166,10 +165,8 @@ impl World {
         let Wanted { from, to, session, .. } = self.wanted[at].clone();
         self.wanted[at].tries += 1;
         // By the key that the sender's node has for the other, which rotations moved along.
-        let peers = self.hosts[from].node.as_ref().map(|node| node.snapshot().peers).unwrap_or_default();
-        let key = peers.iter().map(|peer| peer.key).find(|key| self.keys.owner(key) == Some(Party::Node(to)));
-        if let Some(key) = key {
-            self.hosts[from].contacts.insert(Party::Node(to), key);
+        if let Some(key) = self.entries(from, Party::Node(to)).first() {
+            self.hosts[from].contacts.insert(Party::Node(to), *key);
         }
         if let Ok(name) = SessionName::new(session) {
             self.log(from, Party::Node(to), name, 10, true);

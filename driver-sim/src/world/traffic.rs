@@ -118,9 +118,9 @@ impl World {
     /// Writes down that something is sent; returns the number by which its arrival is found.
     fn note_message(&mut self, end: End, link: u64, to: usize, bytes: &[u8]) -> u64 {
         self.messages += 1;
-        let (at, message) = (self.now, self.messages);
-        let other = self.net.link(link).map(|link| link.ends[to].party);
+        let (at, message, net) = (self.now, self.messages, &self.net);
         self.trace.line(|| {
+            let other = net.link(link).map(|link| link.ends[to].party);
             let detail = describe(bytes);
             Line { message: Some(message), ..Line::new(at, end.party, "sends", other, detail) }
         });

@@ -2,7 +2,6 @@
 //! greeting answers, to which handshake a request belongs, and what was asked before something is answered. A node of
 //! ours that says what does not fit has been taken in.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use wopr_p2p_core::StreamId;
@@ -17,6 +16,7 @@ use super::World;
 use crate::clock::SECOND;
 use crate::net::Party;
 use crate::oracle::Rule;
+use crate::table::{Map, Set};
 
 /// How long an answer may take after its request was accepted: the disk and the AI.
 const SLACK: Duration = Duration::from_secs(15);
@@ -25,14 +25,14 @@ const SLACK: Duration = Duration::from_secs(15);
 #[derive(Default)]
 pub(crate) struct Wire {
     /// Who said which hello, and to whom.
-    hellos: BTreeMap<Nonce, (Party, Option<PublicKey>)>,
-    /// When each hello says that it was said, whoever said it.
-    dates: BTreeMap<Nonce, WallTime>,
+    hellos: Map<Nonce, (Party, Option<PublicKey>)>,
+    /// When each hello says that it was said, whoever said it, and whether it names whom it is for.
+    dates: Map<Nonce, (WallTime, bool)>,
     /// Which hello a greeting answers.
-    greetings: BTreeMap<Nonce, Option<Nonce>>,
-    requests: BTreeMap<Nonce, Request>,
-    streams: BTreeMap<(Party, StreamId), Handshake>,
-    ephemerals: BTreeSet<(Party, EncryptKey)>,
+    greetings: Map<Nonce, Option<Nonce>>,
+    requests: Map<Nonce, Request>,
+    streams: Map<(Party, StreamId), Handshake>,
+    ephemerals: Set<(Party, EncryptKey)>,
 }
 
 /// What was asked.
@@ -51,8 +51,17 @@ struct Request {
 /// What one end said to shake hands.
 #[derive(Clone, Copy)]
 enum Handshake {
-    Hello { nonce: Nonce, since: Instant },
-    Greeting { nonce: Nonce, version: u8, since: Instant },
+    Hello {
+        nonce: Nonce,
+        since: Instant,
+    },
+    /// `bound` if the requests that follow must name the greeting.
+    Greeting {
+        nonce: Nonce,
+        version: u8,
+        bound: bool,
+        since: Instant,
+    },
 }
 
 type Fault = (Rule, String);
@@ -60,8 +69,8 @@ type Fault = (Rule, String);
 impl Wire {
     fn remember(&mut self, from: Party, stream: StreamId, message: &Message, since: Instant) {
         let (nonce, honest) = (message.header.nonce, from != Party::Mallory);
-        if let Body::Hello(_) = message.body {
-            self.dates.entry(nonce).or_insert(message.header.ts);
+        if let Body::Hello(hello) = &message.body {
+            self.dates.entry(nonce).or_insert((message.header.ts, hello.to.is_some()));
         }
         let (version, timed) = match &message.body {
             Body::Hello(hello) if honest => {
@@ -71,8 +80,9 @@ impl Wire {
             }
             Body::HelloAck(ack) if honest => {
                 self.greetings.insert(nonce, ack.re);
+                let bound = ack.re.and_then(|re| self.dates.get(&re)).is_some_and(|(_, named)| *named);
                 let version = ack.version;
-                self.streams.insert((from, stream), Handshake::Greeting { nonce, version, since });
+                self.streams.insert((from, stream), Handshake::Greeting { nonce, version, bound, since });
                 return;
             }
             Body::Log(log) => (Some(log.v), true),
@@ -133,7 +143,7 @@ impl World {
         let (Some(to), Some(re)) = (ack.to, ack.re) else {
             return Ok(());
         };
-        if let Some(said) = self.wire.dates.get(&re) {
+        if let Some((said, _)) = self.wire.dates.get(&re) {
             self.judge_date(index, *said)?;
         }
         if self.mallory.as_ref().is_some_and(|mallory| mallory.key() == to) {
@@ -191,18 +201,18 @@ impl World {
         session: Option<&SessionName>,
     ) -> Result<(), Fault> {
         let handshake = self.wire.streams.get(&(Party::Node(index), stream));
-        let Some(Handshake::Greeting { nonce, version, since }) = handshake else {
+        let Some(Handshake::Greeting { nonce, version, bound, since }) = handshake else {
             return Err((Rule::Identity, "something is answered without a handshake".to_owned()));
         };
         self.judge_age(index, *since)?;
-        // The original's requests are not named.
         let Some(re) = re else {
-            return Ok(());
+            return Err((Rule::Identity, "an answer does not say what it answers".to_owned()));
         };
         let Some(request) = self.wire.requests.get(&re) else {
             return Err((Rule::Identity, "something is answered that nobody asked".to_owned()));
         };
-        if request.re != Some(*nonce) {
+        // The requests of the original name no handshake.
+        if request.re.map_or(*bound, |re| re != *nonce) {
             return Err((Rule::Identity, "what belongs to another handshake is answered".to_owned()));
         }
         if request.version.is_some_and(|asked| asked != *version) {

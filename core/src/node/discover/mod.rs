@@ -248,7 +248,9 @@ impl Node {
         let wall = if planted!(self.config, GrantsNeverExpire) { WallTime::default() } else { now.wall };
         #[cfg(wopr_planted)]
         let session = &self.granted_session(peer, session);
-        permit(&self.access.grants, self.config.gateway.as_ref(), peer, session, needs, wall)
+        // A peer may have changed its keys since it asked.
+        let peer = self.acting(*peer, now);
+        permit(&self.access.grants, self.config.gateway.as_ref(), &peer, session, needs, wall)
     }
 
     /// Whether a transport key may open one more discovery stream.
