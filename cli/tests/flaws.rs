@@ -12,7 +12,7 @@ const LAST: u32 = 41;
 const NOT_OURS: [(u32, &str); 4] = [
     (38, "codes of six characters to pair with: an invite is for one key, and nothing is paired by a code"),
     (39, "a home outside of `~/.wopr` and warnings in place of enforcement: there is one home and no such mode"),
-    (40, "commands, events, settings that were only described: `seed.rs`, `events.rs` and `settings.rs` run them all"),
+    (40, "commands, events, settings that were only described: `seed`, `events.rs` and `settings.rs` run them all"),
     (41, "`wopr friend` without output: there are no friends, there are grants"),
 ];
 

@@ -16,16 +16,9 @@ use world::{World, grant, inject, log};
 const A: usize = 0;
 const B: usize = 1;
 
-fn granted() -> World {
-    let mut world = World::new(2);
-    let b = world.key(B);
-    assert!(world.done(A, grant(b, &["main"], "inject")).is_ok());
-    world
-}
-
 #[test]
 fn a_peer_that_comes_online_during_the_search_is_found() {
-    let mut world = granted();
+    let mut world = World::granted();
     let a = world.key(A);
     world.hosts[A].online = false;
     let id = world.command(B, log(a, "main", "patience"));
@@ -67,7 +60,7 @@ fn of_several_listeners_one_is_used_and_the_others_are_let_go() {
 
 #[test]
 fn an_impostor_that_says_the_wrong_version_does_not_end_the_search() {
-    let mut world = granted();
+    let mut world = World::granted();
     let (a, mallory) = (world.key(A), Original::made(66));
     world.hosts[A].online = false;
     world.listen_raw(a.topic(), 66);
@@ -108,7 +101,7 @@ fn what_a_node_says_to_an_original_answers_nobody_elses_hello() {
     // An original's hello names nobody: the answers are a hello-ack, a refusal, and one after the handshake.
     let asks: [(&[u64], bool); 3] = [(&[2, 1], false), (&[99], false), (&[2, 1], true)];
     for (versions, stranger_logs) in asks {
-        let (mut world, mallory) = (granted(), Original::made(66));
+        let (mut world, mallory) = (World::granted(), Original::made(66));
         let stream = world.open_raw(A, 66);
         let mut channel = Channel::on(A, stream, &mallory, x25519_dalek::StaticSecret::from([3; 32]));
         let hello = channel.hello_line(&world, versions);
@@ -125,7 +118,7 @@ fn what_a_node_says_to_an_original_answers_nobody_elses_hello() {
 
 #[test]
 fn a_date_that_the_peer_did_not_sign_does_not_end_the_search() {
-    let (mut world, mallory) = (granted(), Original::made(66));
+    let (mut world, mallory) = (World::granted(), Original::made(66));
     let (stream, id) = led_astray(&mut world);
     let from = world.key(A);
     let members = format!(r#""v":2,"type":"hello-ack","from":"{from}","version":2"#);
@@ -179,7 +172,7 @@ fn an_original_gets_one_message_at_a_time() {
 
 #[test]
 fn a_peer_of_ours_gets_messages_while_others_wait_for_their_answers() {
-    let mut world = granted();
+    let mut world = World::granted();
     let a = world.key(A);
     world.hosts[A].answers = false;
     let slow = world.command(B, inject(a, "main", "slow?"));
@@ -201,7 +194,7 @@ fn protocol_1_needs_the_peers_static_key() {
 
 #[test]
 fn a_stream_carries_requests_of_its_dialler_only() {
-    let mut world = granted();
+    let mut world = World::granted();
     let (a, b) = (world.key(A), world.key(B));
     assert!(world.done(B, grant(a, &["main"], "inject")).is_ok());
     assert_eq!(world.done(B, log(a, "main", "there")), Ok(Reply::Logged));
@@ -254,7 +247,7 @@ fn a_ping_is_a_handshake_and_peers_of_every_version_answer_it() {
 
 #[test]
 fn a_ping_connects_anew_and_leaves_what_is_open_as_it_is() {
-    let mut world = granted();
+    let mut world = World::granted();
     let a = world.key(A);
     assert_eq!(world.done(B, log(a, "main", "before")), Ok(Reply::Logged));
     assert!(matches!(world.done(B, ping(a)), Ok(Reply::Pong { .. })));
@@ -266,7 +259,7 @@ fn a_ping_connects_anew_and_leaves_what_is_open_as_it_is() {
 
 #[test]
 fn a_ping_that_nobody_answers_ends_with_its_time() {
-    let mut world = granted();
+    let mut world = World::granted();
     let a = world.key(A);
     world.hosts[A].online = false;
     let id = world.command(B, ping(a));

@@ -19,18 +19,6 @@ const B: usize = 1;
 const C: usize = 2;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// A world in which everybody granted everybody the session `main`.
-fn friends(count: usize) -> World {
-    let mut world = World::new(count);
-    for (host, other) in (0..count).flat_map(|host| (0..count).map(move |other| (host, other))) {
-        if host != other {
-            let key = world.key(other);
-            assert!(world.done(host, grant(key, &["main"], "inject")).is_ok());
-        }
-    }
-    world
-}
-
 fn rotate(world: &mut World, host: usize) -> (Vec<PublicKey>, Vec<PublicKey>) {
     let timeout = Duration::from_secs(20);
     let reason = RotationReason::Scheduled;
@@ -47,7 +35,7 @@ fn known_to(world: &World, host: usize) -> Vec<PublicKey> {
 
 #[test]
 fn a_peer_that_is_offline_is_reported_and_told_when_it_is_back() {
-    let mut world = friends(3);
+    let mut world = World::friends(3);
     let (b, c) = (world.key(B), world.key(C));
     world.hosts[C].online = false;
     assert_eq!(rotate(&mut world, A), (vec![b], vec![c]));
@@ -61,7 +49,7 @@ fn a_peer_that_is_offline_is_reported_and_told_when_it_is_back() {
 
 #[test]
 fn a_peer_that_comes_by_itself_is_told_at_once() {
-    let mut world = friends(2);
+    let mut world = World::friends(2);
     let a = world.key(A);
     world.hosts[B].online = false;
     rotate(&mut world, A);
@@ -75,7 +63,7 @@ fn a_peer_that_comes_by_itself_is_told_at_once() {
 
 #[test]
 fn a_restart_forgets_nobody_who_has_to_be_told() {
-    let mut world = friends(3);
+    let mut world = World::friends(3);
     let (b, c) = (world.key(B), world.key(C));
     world.hosts[C].online = false;
     rotate(&mut world, A);
@@ -91,7 +79,7 @@ fn a_restart_forgets_nobody_who_has_to_be_told() {
 
 #[test]
 fn a_peer_hears_of_all_rotations_in_their_order() {
-    let mut world = friends(2);
+    let mut world = World::friends(2);
     let first = world.key(A);
     world.hosts[B].online = false;
     let mut keys = vec![first];
@@ -114,7 +102,7 @@ fn a_peer_hears_of_all_rotations_in_their_order() {
 
 #[test]
 fn a_peer_that_missed_two_rotations_beyond_the_grace_is_reported_once_and_comes_back_by_an_invite() {
-    let mut world = friends(3);
+    let mut world = World::friends(3);
     let (first, b) = (world.key(A), world.key(B));
     world.sleep(Duration::from_secs(60));
     world.hosts[B].online = false;
@@ -138,7 +126,7 @@ fn a_peer_that_missed_two_rotations_beyond_the_grace_is_reported_once_and_comes_
 /// The stolen key counts for an hour only, and ends before the one before it, which has a day.
 #[test]
 fn a_key_that_ends_before_the_one_before_it_is_told_of_all_the_same() {
-    let mut world = friends(2);
+    let mut world = World::friends(2);
     world.sleep(Duration::from_secs(60));
     let b = world.key(B);
     assert_eq!(rotate(&mut world, A), (vec![b], vec![]));
@@ -155,7 +143,7 @@ fn a_key_that_ends_before_the_one_before_it_is_told_of_all_the_same() {
 
 #[test]
 fn a_node_sleeps_between_its_attempts_to_tell_a_peer_of_two_rotations() {
-    let mut world = friends(2);
+    let mut world = World::friends(2);
     world.sleep(Duration::from_secs(300));
     world.hosts[B].online = false;
     rotate(&mut world, A);
@@ -167,7 +155,7 @@ fn a_node_sleeps_between_its_attempts_to_tell_a_peer_of_two_rotations() {
 
 #[test]
 fn two_peers_that_rotate_at_the_same_time_find_each_other() {
-    let mut world = friends(2);
+    let mut world = World::friends(2);
     let (a, b) = (world.key(A), world.key(B));
     world.hosts[A].online = false;
     world.hosts[B].online = false;
@@ -183,7 +171,7 @@ fn two_peers_that_rotate_at_the_same_time_find_each_other() {
 
 #[test]
 fn when_the_grace_is_over_the_old_keys_are_wiped_and_not_listened_to() {
-    let mut world = friends(2);
+    let mut world = World::friends(2);
     let old = world.key(A);
     rotate(&mut world, A);
     let topics = |world: &World| world.hosts[A].topics.contains(&old.topic());
@@ -202,7 +190,7 @@ fn when_the_grace_is_over_the_old_keys_are_wiped_and_not_listened_to() {
 
 #[test]
 fn a_restart_after_the_grace_does_not_listen_to_the_old_key_first() {
-    let mut world = friends(2);
+    let mut world = World::friends(2);
     let old = world.key(A);
     rotate(&mut world, A);
     world.now.wall = world.now.wall + DAY;
@@ -213,7 +201,7 @@ fn a_restart_after_the_grace_does_not_listen_to_the_old_key_first() {
 
 #[test]
 fn streams_under_an_old_key_end_with_it() {
-    let mut world = friends(2);
+    let mut world = World::friends(2);
     let (old, peer) = (world.key(A), Original::made(40));
     assert!(world.done(A, grant(peer.key(), &["main"], "inject")).is_ok());
     let stream = world.open_raw(A, 7);
@@ -277,7 +265,7 @@ fn an_invite_for_the_old_key_can_be_claimed_in_the_grace_period() {
 
 #[test]
 fn a_revoked_peer_is_not_told() {
-    let mut world = friends(2);
+    let mut world = World::friends(2);
     let (a, b) = (world.key(A), world.key(B));
     assert!(world.done(A, Command::RevokePeer { peer: PeerRef::Key(b), session: None }).is_ok());
     assert_eq!(rotate(&mut world, A), (vec![], vec![]));
@@ -332,7 +320,7 @@ fn in_the_grace_period_a_peer_may_use_both_keys_and_after_it_only_the_new_one() 
 
 #[test]
 fn a_peer_is_found_under_the_key_it_had() {
-    let mut world = friends(2);
+    let mut world = World::friends(2);
     let b = world.key(B);
     rotate(&mut world, B);
     // The owner of A goes on to use the key, or the short id, that is in its notes.

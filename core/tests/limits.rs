@@ -27,13 +27,6 @@ fn with_peer(peer: &Original, config: &Config) -> World {
     world
 }
 
-fn granted() -> World {
-    let mut world = World::new(2);
-    let b = world.key(B);
-    assert!(world.done(A, grant(b, &["main"], "inject")).is_ok());
-    world
-}
-
 #[test]
 fn the_oldest_stranger_makes_room_for_the_newest_and_a_peer_stays() {
     let peer = Original::made(40);
@@ -107,7 +100,7 @@ fn a_stream_without_a_handshake_is_closed_in_time() {
 
 #[test]
 fn an_idle_stream_is_closed_by_its_dialler_before_the_listener_may() {
-    let mut world = granted();
+    let mut world = World::granted();
     let a = world.key(A);
     assert_eq!(world.done(B, log(a, "main", "one")), Ok(Reply::Logged));
     world.sleep(secs(44));
@@ -130,7 +123,7 @@ fn a_listener_closes_an_idle_stream_in_time() {
 
 #[test]
 fn a_stream_is_not_idle_while_the_ai_thinks() {
-    let mut world = granted();
+    let mut world = World::granted();
     let a = world.key(A);
     world.hosts[A].answers = false;
     let id = world.command(B, inject(a, "main", "a long one?"));
@@ -143,7 +136,7 @@ fn a_stream_is_not_idle_while_the_ai_thinks() {
 #[test]
 fn an_ai_that_fails_is_a_refusal_and_no_answer() {
     for failure in [AskFailed::NoHandler, AskFailed::TimedOut, AskFailed::Died, AskFailed::AnswerTooLong] {
-        let mut world = granted();
+        let mut world = World::granted();
         let a = world.key(A);
         world.hosts[A].answers = false;
         let id = world.command(B, inject(a, "main", "?"));
@@ -157,7 +150,7 @@ fn an_ai_that_fails_is_a_refusal_and_no_answer() {
 
 #[test]
 fn a_session_that_was_asked_too_often_today_is_rate_limited_and_nobody_is_banned() {
-    let mut world = granted();
+    let mut world = World::granted();
     let (a, b) = (world.key(A), world.key(B));
     world.hosts[A].answers = false;
     let id = world.command(B, inject(a, "main", "?"));
@@ -169,7 +162,7 @@ fn a_session_that_was_asked_too_often_today_is_rate_limited_and_nobody_is_banned
 
 #[test]
 fn ephemeral_keys_are_not_used_when_their_time_is_over() {
-    let mut world = granted();
+    let mut world = World::granted();
     let a = world.key(A);
     let handshakes = |world: &World| {
         let events = world.hosts[B].events.iter();
@@ -209,7 +202,7 @@ fn a_listener_takes_nothing_under_keys_whose_time_is_over() {
 
 #[test]
 fn a_ban_outlives_a_restart() {
-    let mut world = granted();
+    let mut world = World::granted();
     let a = world.key(A);
     for number in 0..10 {
         assert_eq!(world.done(B, log(a, "main", &number.to_string())), Ok(Reply::Logged));
@@ -226,7 +219,7 @@ fn a_ban_outlives_a_restart() {
 
 #[test]
 fn counters_outlive_a_restart() {
-    let mut world = granted();
+    let mut world = World::granted();
     let a = world.key(A);
     for number in 0..10 {
         assert_eq!(world.done(B, log(a, "main", &number.to_string())), Ok(Reply::Logged));
@@ -318,7 +311,7 @@ fn commands_under_way_are_bounded() {
 
 #[test]
 fn a_cancelled_command_ends_at_once_and_stops_the_ai() {
-    let mut world = granted();
+    let mut world = World::granted();
     let a = world.key(A);
     world.hosts[A].answers = false;
     let id = world.command(B, inject(a, "main", "?"));
@@ -334,7 +327,7 @@ fn a_cancelled_command_ends_at_once_and_stops_the_ai() {
 
 #[test]
 fn a_text_that_is_too_long_is_refused_before_anything_is_sent() {
-    let mut world = granted();
+    let mut world = World::granted();
     let a = world.key(A);
     let fits = "x".repeat(786_404);
     assert_eq!(world.done(B, log(a, "main", &fits)), Ok(Reply::Logged));
@@ -368,7 +361,7 @@ fn a_text_that_is_too_long_for_the_other_side_is_refused_in_its_words() {
 
 #[test]
 fn an_answer_that_is_too_long_to_be_sent_is_a_refusal() {
-    let mut world = granted();
+    let mut world = World::granted();
     let a = world.key(A);
     world.hosts[A].answers = false;
     let id = world.command(B, inject(a, "main", "?"));

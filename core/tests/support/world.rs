@@ -4,81 +4,27 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
-use std::collections::{BTreeMap, VecDeque};
+#[path = "commands.rs"]
+mod commands;
+#[path = "host.rs"]
+mod host;
+
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use wopr_p2p_core::access::{Capability, SessionName, SessionSet, TrustLevel};
 use wopr_p2p_core::keys::{PublicKey, Topic};
 use wopr_p2p_core::time::{Instant, Now, WallTime};
 use wopr_p2p_core::{
-    AskId, Command, CommandError, CommandId, Config, DialEnd, DialId, Document, DocumentWrite, Event, Input, Node,
-    Output, Question, Reply, SessionEntry, Stored, StreamId, StreamOrigin, TransportKey, WriteFailed, WriteId,
+    Command, CommandError, CommandId, Config, DialEnd, DialId, Input, Output, Reply, Stored, StreamId, StreamOrigin,
+    TransportKey,
 };
+
+#[allow(unused_imports, reason = "each test file uses its own part")]
+pub use commands::{claim, grant, inject, invite, log, queue, revoke, session, sessions};
+use host::{Held, HeldWrite, Host};
 
 /// When every test begins.
 pub const START: u64 = 1_767_225_600_000;
-
-/// One node with its surroundings.
-pub struct Host {
-    pub node: Node,
-    pub documents: BTreeMap<Document, Vec<u8>>,
-    pub sessions: BTreeMap<String, Vec<SessionEntry>>,
-    pub events: Vec<Event>,
-    pub finished: BTreeMap<CommandId, Result<Reply, CommandError>>,
-    /// Questions that nobody has answered yet, where `answers` is off.
-    pub asked: Vec<(AskId, Question)>,
-    pub cancelled: Vec<AskId>,
-    /// Streams that lead to another host: which, and its number there.
-    wires: BTreeMap<StreamId, (usize, StreamId)>,
-    /// Streams whose other end is the test itself, and what the node sent there.
-    pub raw: BTreeMap<StreamId, Vec<Vec<u8>>>,
-    pub closed: Vec<StreamId>,
-    pub topics: Vec<Topic>,
-    /// Off: the host cannot be dialled.
-    pub online: bool,
-    /// On: questions are answered at once with "re: " and the question.
-    pub answers: bool,
-    /// Makes every write fail from now on.
-    pub disk_full: bool,
-    /// On: writes wait in `held` until the test lets them through or makes them fail.
-    pub holds_writes: bool,
-    pub held: VecDeque<HeldWrite>,
-    /// Streams that this node dialled and whose other end is the test itself, in the order of their opening.
-    pub dialled_raw: Vec<StreamId>,
-    /// How many outputs the node has given in all.
-    pub outputs: usize,
-    /// What a careless log would hold of these.
-    pub debugged: Vec<String>,
-    /// How often the node has looked for somebody.
-    pub dialled: usize,
-    /// How many of its next messages get lost.
-    loses: usize,
-    dials: BTreeMap<DialId, Topic>,
-    key: u8,
-    next: u64,
-}
-
-/// A write that waits for the test.
-pub struct HeldWrite {
-    id: WriteId,
-    what: Held,
-}
-
-/// What such a write is about.
-pub enum Held {
-    Document(Document, DocumentWrite),
-    Record(SessionName, SessionEntry),
-}
-
-impl HeldWrite {
-    /// The document's file name, or the session's name.
-    pub fn name(&self) -> &str {
-        match &self.what {
-            Held::Document(document, _) => document.file_name(),
-            Held::Record(session, _) => session.as_str(),
-        }
-    }
-}
 
 /// The hosts and their common time.
 pub struct World {
@@ -111,47 +57,36 @@ impl World {
         world
     }
 
+    /// Two nodes, of which the first one granted the other the session `main`.
+    pub fn granted() -> Self {
+        let mut world = Self::new(2);
+        world.grants(0, world.key(1));
+        world
+    }
+
+    /// Nodes that all granted one another the session `main`.
+    pub fn friends(count: usize) -> Self {
+        let mut world = Self::new(count);
+        for (host, other) in (0..count).flat_map(|host| (0..count).map(move |other| (host, other))) {
+            if host != other {
+                world.grants(host, world.key(other));
+            }
+        }
+        world
+    }
+
+    /// A node that granted somebody whom the test plays the session `main`.
+    pub fn with_peer(peer: PublicKey) -> Self {
+        let mut world = Self::new(1);
+        world.grants(0, peer);
+        world
+    }
+
     /// Adds a node that starts from these documents.
     pub fn add(&mut self, config: Config, stored: Stored) -> usize {
         let index = self.hosts.len();
         let key = u8::try_from(index + 1).expect("few hosts");
-        let identity = stored.identity.as_ref().map(|bytes| bytes.to_vec());
-        let documents = [
-            (Document::Identity, identity),
-            (Document::Access, stored.access.clone()),
-            (Document::Peers, stored.peers.clone()),
-            (Document::Limits, stored.limits.clone()),
-            (Document::Replay, stored.replay.clone()),
-            (Document::Outbox, stored.outbox.clone()),
-        ];
-        let documents = documents.into_iter().filter_map(|(document, bytes)| Some((document, bytes?))).collect();
-        let node = Node::new(config, stored, [key; 32], self.now).expect("a good start");
-        self.hosts.push(Host {
-            node,
-            documents,
-            sessions: BTreeMap::new(),
-            events: Vec::new(),
-            finished: BTreeMap::new(),
-            asked: Vec::new(),
-            cancelled: Vec::new(),
-            wires: BTreeMap::new(),
-            raw: BTreeMap::new(),
-            closed: Vec::new(),
-            topics: Vec::new(),
-            online: true,
-            answers: true,
-            disk_full: false,
-            holds_writes: false,
-            held: VecDeque::new(),
-            dialled_raw: Vec::new(),
-            outputs: 0,
-            debugged: Vec::new(),
-            dialled: 0,
-            loses: 0,
-            dials: BTreeMap::new(),
-            key,
-            next: 0,
-        });
+        self.hosts.push(Host::new(key, config, stored, self.now));
         self.drain(index);
         self.run();
         index
@@ -159,29 +94,11 @@ impl World {
 
     /// Ends a node and starts it again from what it had made durable.
     pub fn restart(&mut self, host: usize, config: Config) {
-        for (stream, (other, far)) in core::mem::take(&mut self.hosts[host].wires) {
-            let _ = stream;
+        for (other, far) in core::mem::take(&mut self.hosts[host].wires).into_values() {
             self.hosts[other].wires.remove(&far);
             self.queue.push_back((other, Input::StreamClosed { stream: far }));
         }
-        let old = &mut self.hosts[host];
-        old.raw.clear();
-        old.dialled_raw.clear();
-        old.held.clear();
-        old.dials.clear();
-        old.topics.clear();
-        let document = |document| old.documents.get(&document).cloned();
-        let stored = Stored {
-            identity: document(Document::Identity).map(Into::into),
-            access: document(Document::Access),
-            peers: document(Document::Peers),
-            limits: document(Document::Limits),
-            replay: document(Document::Replay),
-            discovery: document(Document::Discovery),
-            outbox: document(Document::Outbox),
-        };
-        let seed = [old.key.wrapping_add(100 + old.next as u8); 32];
-        old.node = Node::new(config, stored, seed, self.now).expect("a good restart");
+        self.hosts[host].restart(config, self.now);
         self.drain(host);
         self.run();
     }
@@ -208,6 +125,19 @@ impl World {
             self.sleep_until_timeout();
         }
         panic!("the command never finished");
+    }
+
+    /// A host grants somebody the session `main`.
+    pub fn grants(&mut self, host: usize, peer: PublicKey) {
+        self.done(host, grant(peer, &["main"], "inject")).expect("granted");
+    }
+
+    /// The token of an invite that a host makes out to somebody.
+    pub fn token(&mut self, host: usize, subject: PublicKey, names: &[&str]) -> String {
+        match self.done(host, invite(subject, names)) {
+            Ok(Reply::InviteCreated { token, .. }) => token,
+            other => panic!("no invite: {other:?}"),
+        }
     }
 
     /// Lets time pass for everybody, timer by timer.
@@ -387,8 +317,7 @@ impl World {
     pub fn fail_held(&mut self, host: usize) -> String {
         let write = self.hosts[host].held.pop_front().expect("no write waits");
         let name = write.name().to_owned();
-        let result = Err(WriteFailed { reason: "disk full".to_owned() });
-        self.input(host, Input::Written { id: write.id, result });
+        self.input(host, host::failed(write.id));
         name
     }
 
@@ -443,102 +372,5 @@ impl World {
             self.queue.push_back((host, Input::StreamOpened { stream: near, origin, remote }));
         }
         self.queue.push_back((host, Input::DialEnded { dial, why: self.dials_end }));
-    }
-}
-
-impl Host {
-    fn next(&mut self) -> u64 {
-        self.next += 1;
-        self.next
-    }
-
-    fn make_durable(&mut self, HeldWrite { id, what }: HeldWrite) -> Input {
-        if self.disk_full {
-            return Input::Written { id, result: Err(WriteFailed { reason: "disk full".to_owned() }) };
-        }
-        match what {
-            Held::Document(document, DocumentWrite::Replace(bytes)) => {
-                self.documents.insert(document, bytes.to_vec());
-            }
-            Held::Document(document, DocumentWrite::Append(bytes)) => {
-                self.documents.entry(document).or_default().extend(bytes);
-            }
-            Held::Record(session, entry) => {
-                let file = self.sessions.entry(session.as_str().to_owned()).or_default();
-                if !file.iter().any(|line| is_copy(line, &entry)) {
-                    file.push(entry);
-                }
-            }
-        }
-        Input::Written { id, result: Ok(()) }
-    }
-
-    /// The texts in a session's file, in order.
-    pub fn texts(&self, session: &str) -> Vec<&str> {
-        self.sessions.get(session).into_iter().flatten().map(|entry| entry.content.as_str()).collect()
-    }
-}
-
-/// Whether a line of a session's file is an earlier copy of a message that is to be there once.
-fn is_copy(line: &SessionEntry, entry: &SessionEntry) -> bool {
-    match (&line.once, &entry.once) {
-        (Some(earlier), Some(once)) => {
-            earlier.id == once.id && once.senders.contains(&line.peer) && line.content == entry.content
-        }
-        _ => false,
-    }
-}
-
-pub fn session(name: &str) -> SessionName {
-    SessionName::new(name).expect("a session name")
-}
-
-pub fn sessions(names: &[&str]) -> SessionSet {
-    SessionSet::new(names.iter().copied()).expect("session names")
-}
-
-pub fn log(peer: PublicKey, name: &str, text: &str) -> Command {
-    let timeout = Duration::from_secs(10);
-    Command::Log {
-        peer: wopr_p2p_core::peer::PeerRef::Key(peer),
-        session: session(name),
-        text: text.to_owned(),
-        timeout,
-    }
-}
-
-/// A log that waits in the outbox if it must, for a week.
-pub fn queue(peer: PublicKey, name: &str, text: &str) -> Command {
-    Command::Queue {
-        peer: wopr_p2p_core::peer::PeerRef::Key(peer),
-        session: session(name),
-        text: text.to_owned(),
-        timeout: Duration::from_secs(10),
-        expires_in: Duration::from_secs(7 * 24 * 3600),
-    }
-}
-
-pub fn inject(peer: PublicKey, name: &str, text: &str) -> Command {
-    let timeout = Duration::from_secs(300);
-    let peer = wopr_p2p_core::peer::PeerRef::Key(peer);
-    Command::Inject { peer, session: session(name), text: text.to_owned(), timeout }
-}
-
-pub fn grant(peer: PublicKey, names: &[&str], capability: &str) -> Command {
-    Command::Grant {
-        peer: wopr_p2p_core::peer::PeerRef::Key(peer),
-        sessions: sessions(names),
-        capabilities: vec![capability.parse::<Capability>().expect("a capability")],
-        trust: TrustLevel::Trusted,
-        expires_in: None,
-    }
-}
-
-pub fn invite(subject: PublicKey, names: &[&str]) -> Command {
-    Command::CreateInvite {
-        subject,
-        sessions: sessions(names),
-        capabilities: vec![Capability::inject()],
-        expires_in: Duration::from_secs(3600),
     }
 }
