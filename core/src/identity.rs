@@ -204,6 +204,12 @@ impl IdentityFile {
         self.identities().find(|identity| identity.public_key() == *key)
     }
 
+    /// The identities that nobody else can have, the current one first.
+    pub(crate) fn trusted(&self) -> impl Iterator<Item = &Identity> {
+        let retired = self.retired.iter().filter(|retired| retired.reason != RotationReason::Compromise);
+        core::iter::once(&self.current).chain(retired.map(|retired| &retired.identity))
+    }
+
     /// Every key that counts, the current one first.
     #[must_use]
     pub fn keys(&self) -> Vec<PublicKey> {

@@ -136,8 +136,6 @@ bugs! {
     NewKeyUnreachable
     /// Peers are not told of new keys.
     PeersNotTold
-    /// A key that a peer refused is told to it again without a pause.
-    ToldAgainAtOnce
     /// Invalid messages count against the peer that the handshake named.
     BannedByName
     /// All transport keys share one ban.

@@ -219,6 +219,21 @@ fn streams_under_an_old_key_end_with_it() {
     panic!("a stream under the old key is open after the grace period");
 }
 
+/// Its acknowledgement of the new key was lost. Protocol 1 encrypts for the static key, and its hello does not name it.
+#[test]
+fn an_original_is_read_under_either_key_in_the_grace_period() {
+    let mut world = friends(2);
+    let peer = Original::made(40);
+    assert!(world.done(A, grant(peer.key(), &["main"], "inject")).is_ok());
+    let (_, untold) = rotate(&mut world, A);
+    assert_eq!(untold, [peer.key()]);
+    let stream = world.open_raw(A, 7);
+    let mut channel = Channel::hello(&mut world, A, stream, &peer, &[1]);
+    let line = channel.log(&world, "main", "under the new key");
+    assert_eq!(channel.send(&mut world, &line)[0]["type"], "ack");
+    assert_eq!(world.hosts[A].texts("main"), ["under the new key"]);
+}
+
 #[test]
 fn an_invite_of_the_old_key_can_be_claimed_in_the_grace_period() {
     let mut world = World::new(2);

@@ -42,7 +42,8 @@ impl Node {
             && matches!(stream.phase, Phase::AwaitHello)
             && let Ok(remote) = message.header.from.verifying_key()
         {
-            let channel = Channel::new(Side::Listener, local, remote, 1, ephemeral, None, None, now);
+            let none = Nonce([0; 16]);
+            let channel = Channel::new(Side::Listener, local, remote, 1, ephemeral, None, none, false, now);
             stream.phase = Phase::Open(Box::new(channel));
         }
     }

@@ -226,9 +226,6 @@ impl Node {
         if self.notices.under_way.contains_key(peer) || self.notice_before(old, peer) {
             return None;
         }
-        if planted!(self.config, ToldAgainAtOnce) {
-            return Some(notice.at);
-        }
         let pause = if notice.delay == FIRST_RETRY { NEXT_AFTER_REFUSAL } else { AGAIN_AFTER_REFUSAL };
         Some(self.notices.refused.get(peer).map_or(notice.at, |refused| notice.at.max(*refused + pause)))
     }

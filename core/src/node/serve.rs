@@ -253,7 +253,17 @@ impl Node {
     fn open(&mut self, id: StreamId, encrypt_key: EncryptKey, payload: &str) -> Result<String, RejectReason> {
         let channel = self.streams.get_mut(&id).and_then(|stream| stream.channel_mut()).ok_or(RejectReason::Failed)?;
         let identity = self.identity.find(&channel.local()).ok_or(RejectReason::Failed)?;
-        let text = channel.open_request(identity, encrypt_key, payload);
+        let mut text = channel.open_request(identity, encrypt_key, payload);
+        if text.is_err() && channel.version() < 2 {
+            // The peer may have heard of our new key although we did not hear that it has, or the other way round; and
+            // in protocol 1 nothing says for which of them the payload is.
+            let local = channel.local();
+            let trusted = self.identity.trusted().filter(|other| other.public_key() != local);
+            text = trusted
+                .map(|other| channel.open_request(other, encrypt_key, payload))
+                .find(Result::is_ok)
+                .unwrap_or(text);
+        }
         #[cfg(wopr_planted)]
         let text =
             text.or_else(|error| super::planted::open_downgraded(&self.config, identity, encrypt_key, payload, error));
