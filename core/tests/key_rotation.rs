@@ -222,7 +222,7 @@ fn streams_under_an_old_key_end_with_it() {
 /// Its acknowledgement of the new key was lost. Protocol 1 encrypts for the static key, and its hello does not name it.
 #[test]
 fn an_original_is_read_under_either_key_in_the_grace_period() {
-    let mut world = friends(2);
+    let mut world = World::friends(2);
     let peer = Original::made(40);
     assert!(world.done(A, grant(peer.key(), &["main"], "inject")).is_ok());
     let (_, untold) = rotate(&mut world, A);
