@@ -33,7 +33,8 @@ pub struct Config {
     pub min_version: u8,
     /// From a stream's opening to the end of its handshake.
     pub handshake_timeout: Duration,
-    /// After which a stream on which nothing happens is closed.
+    /// After which a stream on which nothing happens is closed; by its dialler after three quarters of that, so that it
+    /// sends nothing into a stream that is about to end.
     pub idle_timeout: Duration,
     /// How often a peer is looked for before it counts as offline.
     pub dial_attempts: u32,
