@@ -204,10 +204,15 @@ impl IdentityFile {
         self.identities().find(|identity| identity.public_key() == *key)
     }
 
+    /// Whether somebody else may have this key of ours: then nothing is done under it any more.
+    pub(crate) fn is_compromised(&self, key: &PublicKey) -> bool {
+        let retired = self.retired.iter().find(|retired| retired.identity.public_key() == *key);
+        retired.is_some_and(|retired| retired.reason == RotationReason::Compromise)
+    }
+
     /// The identities that nobody else can have, the current one first.
     pub(crate) fn trusted(&self) -> impl Iterator<Item = &Identity> {
-        let retired = self.retired.iter().filter(|retired| retired.reason != RotationReason::Compromise);
-        core::iter::once(&self.current).chain(retired.map(|retired| &retired.identity))
+        self.identities().filter(|identity| !self.is_compromised(&identity.public_key()))
     }
 
     /// Every key that counts, the current one first.

@@ -2,6 +2,7 @@
 //! (where something was appended) torn.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::convert::Infallible;
 
 use wopr_p2p_core::invite::InviteToken;
 use wopr_p2p_core::keys::Nonce;
@@ -69,16 +70,9 @@ impl Content {
     /// What a node starts from.
     #[must_use]
     pub(crate) fn stored(&self) -> Stored {
-        let document = |document| self.documents.get(&document).cloned();
-        Stored {
-            identity: document(Document::Identity).map(Into::into),
-            access: document(Document::Access),
-            peers: document(Document::Peers),
-            limits: document(Document::Limits),
-            replay: document(Document::Replay),
-            outbox: document(Document::Outbox),
-            discovery: document(Document::Discovery),
-        }
+        let read = |document| Ok::<_, Infallible>(self.documents.get(&document).cloned().map(Into::into));
+        let Ok(stored) = Stored::load(read);
+        stored
     }
 
     /// How often a text stands in a session's file.

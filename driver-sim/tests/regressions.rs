@@ -99,14 +99,12 @@ fn a_peer_that_refuses_new_keys_is_not_told_of_them_without_a_pause() {
         originals: 0,
         seconds: 600,
         faults: Faults {
-            latency: 5,
             jitter: 132,
             stall: 1792,
             truncate: 3604,
             half_open: 77_041,
             dial_fails: 82_296,
             lies: 6531,
-            disk_latency: 2,
             ..Faults::none()
         },
         attack: Some(Kind::NonceFlood),
@@ -155,7 +153,7 @@ fn an_impostors_date_is_no_answer_of_the_peer() {
         nodes: 2,
         originals: 0,
         seconds: 2,
-        faults: slow(5, 2),
+        faults: Faults::none(),
         attack: Some(Kind::Impostor),
         max_nonces: 0,
         steps: vec![

@@ -173,17 +173,7 @@ impl Driver {
     /// copy of a damaged document.
     pub fn start(home: Arc<HomeLock>, options: Options) -> Result<Self, DriverError> {
         let store = Store::open(Arc::clone(&home)).map_err(DriverError::File)?;
-        let load = |document| store.load(document).map_err(DriverError::File);
-        let plain = |document| load(document).map(|bytes| bytes.map(|bytes| bytes.to_vec()));
-        let stored = Stored {
-            identity: load(Document::Identity)?,
-            access: plain(Document::Access)?,
-            peers: plain(Document::Peers)?,
-            limits: plain(Document::Limits)?,
-            replay: plain(Document::Replay)?,
-            discovery: plain(Document::Discovery)?,
-            outbox: plain(Document::Outbox)?,
-        };
+        let stored = Stored::load(|document| store.load(document).map_err(DriverError::File))?;
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| DriverError::System(io::Error::other(error)))?;
         let clock = Clock::start();

@@ -333,7 +333,7 @@ impl Node {
             Ok(token) => token,
             Err(error) => return refuse(self, &alloc::format!("invalid token: {error}")),
         };
-        if self.identity.find(&token.issuer).is_none() || self.is_compromised(&token.issuer) {
+        if self.identity.find(&token.issuer).is_none() || self.identity.is_compromised(&token.issuer) {
             return refuse(self, "token not issued by this peer");
         }
         if token.subject != header.from && !planted!(self.config, TokenOfAnother) {

@@ -81,6 +81,26 @@ pub struct Stored {
     pub outbox: Option<Vec<u8>>,
 }
 
+impl Stored {
+    /// Reads every document.
+    ///
+    /// # Errors
+    /// The first that `read` gives.
+    pub fn load<E>(mut read: impl FnMut(Document) -> Result<Option<Zeroizing<Vec<u8>>>, E>) -> Result<Self, E> {
+        let identity = read(Document::Identity)?;
+        let mut plain = |document| read(document).map(|bytes| bytes.map(|mut bytes| core::mem::take(&mut *bytes)));
+        Ok(Self {
+            identity,
+            access: plain(Document::Access)?,
+            peers: plain(Document::Peers)?,
+            limits: plain(Document::Limits)?,
+            replay: plain(Document::Replay)?,
+            discovery: plain(Document::Discovery)?,
+            outbox: plain(Document::Outbox)?,
+        })
+    }
+}
+
 /// Why a node cannot start.
 #[derive(Debug, PartialEq, Eq)]
 pub enum StartError {

@@ -154,18 +154,19 @@ impl Node {
         self.requests.values().any(notice)
     }
 
-    /// An open stream that we dialled to this peer, whose keys are fresh, and which it is not about to close.
+    /// An open stream that we dialled to this peer, whose keys are fresh, and which it will not close soon.
     fn usable_stream(&self, local: &PublicKey, target: &PublicKey, now: Now) -> Option<StreamId> {
         self.streams
             .iter()
             .find(|(_, stream)| {
                 let awake = stream.deadline > now.mono || !stream.asked.is_empty();
-                stream.channel().filter(|_| awake).is_some_and(|channel| {
-                    channel.side() == Side::Dialler
-                        && channel.local() == *local
-                        && channel.remote().public() == *target
-                        && (channel.expires(&self.config) > now.mono || planted!(self.config, KeysNeverAge))
-                })
+                awake
+                    && stream.channel().is_some_and(|channel| {
+                        channel.side() == Side::Dialler
+                            && channel.local() == *local
+                            && channel.remote().public() == *target
+                            && (channel.expires(&self.config) > now.mono || planted!(self.config, KeysNeverAge))
+                    })
             })
             .map(|(id, _)| *id)
     }

@@ -29,10 +29,10 @@ const FIRST_RETRY: Duration = Duration::from_secs(60);
 const LAST_RETRY: Duration = Duration::from_secs(3600);
 /// What is said to whoever uses a key of ours that somebody else may have.
 pub(super) const KEY_GIVEN_UP: &str = "this key was given up: its owner tells its peers of the new one";
-/// A peer that refuses a key counts it as a claim: it allows five a minute and twenty an hour. For so long after that
-/// it is told of no other key,
+/// For so long a peer that refused one of our keys is told of no other. It counts each as a claim, and allows five a
+/// minute and twenty an hour.
 const NEXT_AFTER_REFUSAL: Duration = Duration::from_secs(15);
-/// and for so long of none that it was told of before.
+/// For so long it is told of none that it was told of before.
 const AGAIN_AFTER_REFUSAL: Duration = Duration::from_secs(240);
 /// What a peer says to a rotation that it cannot believe, or of a key that it never knew: the original's words.
 pub(super) const INVALID_ROTATION: &str = "invalid key rotation";
@@ -47,7 +47,7 @@ pub(super) struct Notices {
     /// The peers that are being told at this moment, each of the successor of this key: one key at a time.
     under_way: BTreeMap<PublicKey, PublicKey>,
     /// The peers that refused a key lately, and when.
-    refused: BTreeMap<PublicKey, Instant>,
+    refused_at: BTreeMap<PublicKey, Instant>,
     /// A rotation command that waits for all peers.
     waiting: Option<(CommandId, Instant)>,
 }
@@ -168,8 +168,8 @@ impl Node {
             }
         }
         self.notices.under_way.remove(old);
-        if let Some(refused) = self.notices.refused.remove(old) {
-            self.notices.refused.insert(new, refused);
+        if let Some(at) = self.notices.refused_at.remove(old) {
+            self.notices.refused_at.insert(new, at);
         }
         if moved {
             self.store_identity();
@@ -227,7 +227,13 @@ impl Node {
             return None;
         }
         let pause = if notice.delay == FIRST_RETRY { NEXT_AFTER_REFUSAL } else { AGAIN_AFTER_REFUSAL };
-        Some(self.notices.refused.get(peer).map_or(notice.at, |refused| notice.at.max(*refused + pause)))
+        Some(self.notices.refused_at.get(peer).map_or(notice.at, |refused| notice.at.max(*refused + pause)))
+    }
+
+    /// The notices whose time has come.
+    fn due_notices(&self, now: Now) -> impl Iterator<Item = (&(PublicKey, PublicKey), &Notice)> {
+        let due = move |old, peer, notice| self.tell_at(old, peer, notice).is_some_and(|at| at <= now.mono);
+        self.notices.pending.iter().filter(move |((old, peer), notice)| due(old, peer, notice))
     }
 
     /// Whether a peer has yet to hear of a key of ours.
@@ -247,14 +253,8 @@ impl Node {
 
     /// Tells the peers whose time has come; a peer hears of our keys one at a time and in their order.
     pub(super) fn tell_peers(&mut self, now: Now) {
-        self.notices.refused.retain(|_, refused| *refused + AGAIN_AFTER_REFUSAL > now.mono);
-        let mut due: Vec<_> = self
-            .notices
-            .pending
-            .iter()
-            .filter(|((old, peer), notice)| self.tell_at(old, peer, notice).is_some_and(|at| at <= now.mono))
-            .map(|((old, peer), notice)| (notice.delay, *old, *peer))
-            .collect();
+        self.notices.refused_at.retain(|_, refused| *refused + AGAIN_AFTER_REFUSAL > now.mono);
+        let mut due: Vec<_> = self.due_notices(now).map(|((old, peer), notice)| (notice.delay, *old, *peer)).collect();
         // Of those that a peer refused, the one that it was told least often.
         due.sort_by_key(|(delay, ..)| *delay);
         for (_, old, peer) in due {
@@ -300,7 +300,7 @@ impl Node {
             self.notices.under_way.remove(&peer);
         }
         if matches!(result, Err(CommandError::Rejected { .. } | CommandError::RateLimited(_))) {
-            self.notices.refused.insert(peer, now.mono);
+            self.notices.refused_at.insert(peer, now.mono);
         }
         let refused = matches!(result, Err(CommandError::Rejected { reason, .. }) if reason == INVALID_ROTATION);
         // It never knew the old key: there is nothing to be told.
@@ -332,10 +332,7 @@ impl Node {
         let Some((command, until)) = self.notices.waiting else {
             return;
         };
-        let due = |((old, peer), notice): (&(PublicKey, PublicKey), &Notice)| {
-            self.tell_at(old, peer, notice).is_some_and(|at| at <= now.mono)
-        };
-        let busy = !self.notices.under_way.is_empty() || self.notices.pending.iter().any(due);
+        let busy = !self.notices.under_way.is_empty() || self.due_notices(now).next().is_some();
         if !busy || until <= now.mono {
             self.notices.waiting = None;
             self.finish_rotation(command);
@@ -347,12 +344,11 @@ impl Node {
         let Some(channel) = self.streams.get(&id).and_then(|stream| stream.channel()) else {
             return;
         };
-        let words = INVALID_ROTATION;
         let statement = RotationStatement::parse_and_verify(rotation.statement.as_bytes());
         #[cfg(wopr_planted)]
         let statement = statement.or_else(|error| self.unsigned_rotation(rotation).ok_or(error));
         let Ok(statement) = statement else {
-            return self.refuse(id, Some(header.nonce), None, RejectReason::BadRotation, words, now);
+            return self.refuse(id, Some(header.nonce), None, RejectReason::BadRotation, INVALID_ROTATION, now);
         };
         // The handshake proved the new key; where both sides can, it also signs this very statement in this stream.
         let proved = planted!(self.config, RotationUnproven)
@@ -372,14 +368,8 @@ impl Node {
             Ok(until) if proved && !ours => {
                 self.change(Change::PeerRotation { stream: id, re: header.nonce, statement, until }, now);
             }
-            _ => self.refuse(id, Some(header.nonce), None, RejectReason::BadRotation, words, now),
+            _ => self.refuse(id, Some(header.nonce), None, RejectReason::BadRotation, INVALID_ROTATION, now),
         }
-    }
-
-    /// Whether somebody else may have this key of ours: then nothing is done under it any more.
-    pub(super) fn is_compromised(&self, local: &PublicKey) -> bool {
-        let retired = self.identity.retired.iter().find(|retired| retired.identity.public_key() == *local);
-        retired.is_some_and(|retired| retired.reason == RotationReason::Compromise)
     }
 
     /// Announces every key we answer to.

@@ -13,7 +13,7 @@ use crate::chain::Chain;
 use crate::channel::Channel;
 use crate::event::{Event, RejectReason};
 use crate::keys::{EncryptKey, Nonce, PublicKey, VerifyingKey};
-use crate::message::{Body, Header, Message};
+use crate::message::{Body, Header, Message, Reject};
 use crate::rate::{Action, Subject};
 use crate::replay::ReplayError;
 use crate::time::Now;
@@ -74,7 +74,7 @@ impl Node {
             return self.refuse(id, Some(message.header.nonce), session, RejectReason::Crowded, text, now);
         }
         let local = self.streams.get(&id).and_then(|stream| stream.channel()).map(|channel| channel.local());
-        if local.is_some_and(|local| self.is_compromised(&local)) {
+        if local.is_some_and(|local| self.identity.is_compromised(&local)) {
             let (nonce, reason) = (Some(message.header.nonce), RejectReason::KeyGivenUp);
             return self.refuse(id, nonce, session, reason, KEY_GIVEN_UP, now);
         }
@@ -283,30 +283,27 @@ impl Node {
         let Some(channel) = self.streams.get(&id).and_then(|stream| stream.channel()) else {
             return;
         };
-        let (peer, local) = (channel.remote().public(), channel.local());
+        let peer = channel.remote().public();
         // A message that could not be read has no nonce: then the handshake's tells at least which stream is meant.
-        let re = re.unwrap_or(channel.handshake());
-        let nonce = Nonce(self.rng.bytes());
-        let Some(identity) = self.identity.find(&local) else {
-            return;
-        };
-        let header = Header { from: local, nonce, ts: now.wall };
-        let line = Channel::reject_line(identity, header, session.clone(), words, re);
-        self.transmit(id, line);
-        self.stay_open(id, now);
-        self.event(Event::MessageRejected { peer, session, reason });
+        let re = re.or(Some(channel.handshake()));
+        let refusal = Reject { session: session.clone(), reason: words.to_string(), re };
+        if self.answer(id, Body::Reject(refusal), now) {
+            self.event(Event::MessageRejected { peer, session, reason });
+        }
     }
 
-    /// Sends a signed answer on a stream, if it is still there.
-    pub(super) fn answer(&mut self, id: StreamId, body: Body, now: Now) {
+    /// Sends a signed answer on a stream; false if the stream, or the key it belongs to, is no more.
+    pub(super) fn answer(&mut self, id: StreamId, body: Body, now: Now) -> bool {
         let Some(channel) = self.streams.get(&id).and_then(|stream| stream.channel()) else {
-            return;
+            return false;
         };
         let (local, nonce) = (channel.local(), Nonce(self.rng.bytes()));
-        if let Some(identity) = self.identity.find(&local) {
-            let line = Channel::line(identity, Header { from: local, nonce, ts: now.wall }, body);
-            self.transmit(id, line);
-            self.stay_open(id, now);
-        }
+        let Some(identity) = self.identity.find(&local) else {
+            return false;
+        };
+        let line = Channel::line(identity, Header { from: local, nonce, ts: now.wall }, body);
+        self.transmit(id, line);
+        self.stay_open(id, now);
+        true
     }
 }

@@ -288,7 +288,7 @@ impl Node {
             return self.invalid(id, RejectReason::NotForUs, now);
         };
         let known = self.access.peers.get(&self.acting(from, now)).is_some();
-        if !known && self.is_compromised(&local) {
+        if !known && self.identity.is_compromised(&local) {
             let re = message.header.nonce;
             let header = Header { from: local, nonce: Nonce(self.rng.bytes()), ts: now.wall };
             let line = Channel::reject_line(identity, header, None, KEY_GIVEN_UP, re);

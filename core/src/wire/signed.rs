@@ -161,8 +161,9 @@ impl<'a> Scanner<'a> {
             return Err(ObjectError::TooDeep);
         }
         self.expect(b'{')?;
-        // No message has more members than this.
-        let mut members: Vec<Member<'a>> = Vec::with_capacity(16);
+        // No message has more members than this; objects inside one, which a stranger can send by the thousand, get no
+        // room in advance.
+        let mut members: Vec<Member<'a>> = Vec::with_capacity(if depth == 1 { 16 } else { 0 });
         let mut more = !self.take(b'}');
         while more {
             let member = self.member(depth)?;

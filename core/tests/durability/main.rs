@@ -21,6 +21,14 @@ fn hold(world: &mut World) {
     world.hosts[A].holds_writes = true;
 }
 
+/// A node whose writes are held, and a stream of a peer with a grant.
+fn dialled(peer: &Original) -> (World, Channel<'_>) {
+    let mut world = World::with_peer(peer.key());
+    let channel = Channel::dial(&mut world, A, peer, 7);
+    hold(&mut world);
+    (world, channel)
+}
+
 fn held(world: &World) -> Vec<&str> {
     world.hosts[A].held.iter().map(|write| write.name()).collect()
 }

@@ -5,7 +5,7 @@ use wopr_p2p_core::{Config, Event, Input};
 
 use crate::original::{Channel, Original, parse};
 use crate::world::World;
-use crate::{A, claiming, held, hold};
+use crate::{A, claiming, dialled, held, hold};
 
 fn store_failed(world: &World) -> bool {
     world.hosts[A].events.iter().any(|event| matches!(event, Event::StoreFailed { .. }))
@@ -14,9 +14,7 @@ fn store_failed(world: &World) -> bool {
 #[test]
 fn a_log_is_acknowledged_when_its_nonce_and_its_text_are_durable() {
     let peer = Original::made(40);
-    let mut world = World::with_peer(peer.key());
-    let mut channel = Channel::dial(&mut world, A, &peer, 7);
-    hold(&mut world);
+    let (mut world, mut channel) = dialled(&peer);
     let line = channel.log(&world, "main", "hello");
     assert!(channel.send(&mut world, &line).is_empty());
     assert_eq!(world.let_through(A), "replay.log");
@@ -30,9 +28,7 @@ fn a_log_is_acknowledged_when_its_nonce_and_its_text_are_durable() {
 fn a_log_that_cannot_be_stored_is_refused_at_either_step() {
     for step in 0..2 {
         let peer = Original::made(40);
-        let mut world = World::with_peer(peer.key());
-        let mut channel = Channel::dial(&mut world, A, &peer, 7);
-        hold(&mut world);
+        let (mut world, mut channel) = dialled(&peer);
         let line = channel.log(&world, "main", "hello");
         channel.send(&mut world, &line);
         for _ in 0..step {
@@ -53,9 +49,7 @@ fn a_log_that_cannot_be_stored_is_refused_at_either_step() {
 #[test]
 fn a_question_is_asked_when_it_is_durable_and_answered_when_the_answer_is() {
     let peer = Original::made(40);
-    let mut world = World::with_peer(peer.key());
-    let mut channel = Channel::dial(&mut world, A, &peer, 7);
-    hold(&mut world);
+    let (mut world, mut channel) = dialled(&peer);
     world.hosts[A].answers = false;
     let line = channel.inject(&world, "main", "why?", "r");
     channel.send(&mut world, &line);
@@ -73,9 +67,7 @@ fn a_question_is_asked_when_it_is_durable_and_answered_when_the_answer_is() {
 #[test]
 fn an_answer_that_cannot_be_stored_is_not_given() {
     let peer = Original::made(40);
-    let mut world = World::with_peer(peer.key());
-    let mut channel = Channel::dial(&mut world, A, &peer, 7);
-    hold(&mut world);
+    let (mut world, mut channel) = dialled(&peer);
     let line = channel.inject(&world, "main", "why?", "r");
     channel.send(&mut world, &line);
     world.let_through(A);

@@ -5,7 +5,7 @@ use wopr_p2p_core::{CommandError, Config};
 
 use crate::original::{Channel, Original};
 use crate::world::{World, grant, invite, revoke};
-use crate::{A, claiming, hold};
+use crate::{A, claiming, dialled, hold};
 
 /// A node whose writes are held, with one under way already, behind which others queue, if so wanted.
 fn holding(one_under_way: bool) -> World {
@@ -20,9 +20,7 @@ fn holding(one_under_way: bool) -> World {
 #[test]
 fn a_revocation_holds_before_it_is_durable_and_even_if_it_never_is() {
     let peer = Original::made(40);
-    let mut world = World::with_peer(peer.key());
-    let mut channel = Channel::dial(&mut world, A, &peer, 7);
-    hold(&mut world);
+    let (mut world, mut channel) = dialled(&peer);
     let id = world.command(A, revoke(peer.key()));
     let line = channel.log(&world, "main", "too late");
     assert_eq!(channel.send(&mut world, &line)[0]["reason"], "unauthorized");
@@ -89,9 +87,7 @@ fn a_revocation_during_an_invite_wins() {
 #[test]
 fn a_revocation_before_the_text_is_stored_keeps_it_out() {
     let peer = Original::made(40);
-    let mut world = World::with_peer(peer.key());
-    let mut channel = Channel::dial(&mut world, A, &peer, 7);
-    hold(&mut world);
+    let (mut world, mut channel) = dialled(&peer);
     let line = channel.log(&world, "main", "too late");
     channel.send(&mut world, &line);
     world.command(A, revoke(peer.key()));
@@ -113,9 +109,7 @@ fn a_revocation_stops_the_ai_and_withholds_its_answer() {
     assert_eq!((world.hosts[A].cancelled.len(), world.hosts[A].asked.len()), (1, 1));
     assert_eq!(channel.received(&mut world)[0]["reason"], "unauthorized");
     // While its answer is being stored.
-    let mut world = World::with_peer(peer.key());
-    let mut channel = Channel::dial(&mut world, A, &peer, 7);
-    hold(&mut world);
+    let (mut world, mut channel) = dialled(&peer);
     let line = channel.inject(&world, "main", "why?", "r");
     channel.send(&mut world, &line);
     world.let_through(A);

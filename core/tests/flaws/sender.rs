@@ -128,45 +128,46 @@ fn play(world: &mut World, peer: &Original, command: Command, until: Until) -> (
     (id, streams)
 }
 
-#[test]
-fn flaw_21_every_command_ends_in_time_if_the_peer_falls_silent() {
-    let peer = Original::made(40);
+/// Each command, with a peer that was played until each phase: the world, the command's number and open streams, and
+/// what it is called.
+fn in_every_phase(peer: &Original, mut look: impl FnMut(&mut World, CommandId, Vec<StreamId>, &str)) {
     for until in PHASES {
         for number in 0..4 {
-            let mut world = alone(&peer);
-            let command = commands(&mut world, &peer).swap_remove(number);
+            let mut world = alone(peer);
+            let command = commands(&mut world, peer).swap_remove(number);
             let what = format!("{until:?}, {command:?}");
-            let (id, _) = play(&mut world, &peer, command, until);
-            // Retries find the same silence.
-            world.sleep(Duration::from_secs(10));
-            let result = world.hosts[A].finished.remove(&id).unwrap_or_else(|| panic!("{what}: never ended"));
-            match result {
-                Ok(Reply::Rotated { told, .. }) => assert!(told.is_empty(), "{what}"),
-                Err(CommandError::PeerOffline(of) | CommandError::NoAnswer(of)) => assert_eq!(of, peer.key(), "{what}"),
-                other => panic!("{what}: {other:?}"),
-            }
+            let (id, streams) = play(&mut world, peer, command, until);
+            look(&mut world, id, streams, &what);
         }
     }
 }
 
 #[test]
-fn flaw_21_every_command_ends_when_its_stream_dies() {
+fn flaw_21_every_command_ends_in_time_if_the_peer_falls_silent() {
     let peer = Original::made(40);
-    for until in PHASES {
-        for number in 0..4 {
-            let mut world = alone(&peer);
-            let command = commands(&mut world, &peer).swap_remove(number);
-            let what = format!("{until:?}, {command:?}");
-            let (id, streams) = play(&mut world, &peer, command, until);
-            world.stop_listening_raw();
-            for stream in streams {
-                world.close_raw(A, stream);
-            }
-            // Only the searches that are left take time, half a second and one.
-            world.sleep(Duration::from_secs(2));
-            assert!(world.hosts[A].finished.contains_key(&id), "{what}: still waiting");
+    in_every_phase(&peer, |world, id, _, what| {
+        // Retries find the same silence.
+        world.sleep(Duration::from_secs(10));
+        let result = world.hosts[A].finished.remove(&id).unwrap_or_else(|| panic!("{what}: never ended"));
+        match result {
+            Ok(Reply::Rotated { told, .. }) => assert!(told.is_empty(), "{what}"),
+            Err(CommandError::PeerOffline(of) | CommandError::NoAnswer(of)) => assert_eq!(of, peer.key(), "{what}"),
+            other => panic!("{what}: {other:?}"),
         }
-    }
+    });
+}
+
+#[test]
+fn flaw_21_every_command_ends_when_its_stream_dies() {
+    in_every_phase(&Original::made(40), |world, id, streams, what| {
+        world.stop_listening_raw();
+        for stream in streams {
+            world.close_raw(A, stream);
+        }
+        // Only the searches that are left take time, half a second and one.
+        world.sleep(Duration::from_secs(2));
+        assert!(world.hosts[A].finished.contains_key(&id), "{what}: still waiting");
+    });
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! One node with its surroundings: a disk that remembers everything that was made durable, session files, an AI.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::convert::Infallible;
 
 use wopr_p2p_core::access::SessionName;
 use wopr_p2p_core::keys::Topic;
@@ -149,16 +150,9 @@ impl Host {
     }
 
     fn stored(&self) -> Stored {
-        let document = |document| self.documents.get(&document).cloned();
-        Stored {
-            identity: document(Document::Identity).map(Into::into),
-            access: document(Document::Access),
-            peers: document(Document::Peers),
-            limits: document(Document::Limits),
-            replay: document(Document::Replay),
-            discovery: document(Document::Discovery),
-            outbox: document(Document::Outbox),
-        }
+        let read = |document| Ok::<_, Infallible>(self.documents.get(&document).cloned().map(Into::into));
+        let Ok(stored) = Stored::load(read);
+        stored
     }
 }
 

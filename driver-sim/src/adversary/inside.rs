@@ -141,9 +141,8 @@ impl World {
             true => Some(mallory.key()),
             false => mallory.stolen.as_ref().map(Identity::public_key),
         });
-        let peers = self.hosts[0].node.as_ref().map(|node| node.snapshot().peers).unwrap_or_default();
         let given_up = |past: &PastKey| Some(past.key) == stolen && past.reason == RotationReason::Compromise;
-        peers.iter().any(|peer| peer.history.iter().any(given_up))
+        self.hosts[0].peers().any(|peer| peer.history.iter().any(given_up))
     }
 
     fn steal(&mut self, index: usize) {
