@@ -4,9 +4,10 @@ use std::hint::black_box;
 
 use aes_gcm::aead::{AeadInOut as _, KeyInit as _};
 use aes_gcm::{Aes256Gcm, Nonce};
-use ed25519_dalek::{Signature, Signer as _, SigningKey, Verifier as _, VerifyingKey};
+use aws_lc_rs::agreement::{PrivateKey, UnparsedPublicKey, X25519, agree};
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use ed25519_dalek::{Signature, Verifier as _, VerifyingKey};
 use sha2::{Digest as _, Sha256};
-use x25519_dalek::{PublicKey, StaticSecret};
 
 /// Bytes of a handshake message that are signed.
 pub const HELLO: usize = 330;
@@ -17,51 +18,66 @@ pub const LOG: usize = 400;
 
 /// Keys, made once.
 pub struct Bound {
-    signing: SigningKey,
+    signing: Ed25519KeyPair,
     verifying: VerifyingKey,
-    secret: StaticSecret,
-    theirs: PublicKey,
+    secret: [u8; 32],
+    theirs: UnparsedPublicKey<Vec<u8>>,
     cipher: Aes256Gcm,
 }
 
 impl Default for Bound {
     fn default() -> Self {
-        let signing = SigningKey::from_bytes(&[3; 32]);
-        let (secret, other) = (StaticSecret::from([4; 32]), StaticSecret::from([5; 32]));
-        let (verifying, theirs) = (signing.verifying_key(), PublicKey::from(&other));
-        Self { signing, verifying, secret, theirs, cipher: Aes256Gcm::new(&[6; 32].into()) }
+        let signing = Ed25519KeyPair::from_seed_unchecked(&[3; 32]).expect("a seed");
+        let public = signing.public_key().as_ref().try_into().expect("32 bytes");
+        let verifying = VerifyingKey::from_bytes(public).expect("a point");
+        let other = private(&[5; 32]).compute_public_key().expect("a public key");
+        let theirs = UnparsedPublicKey::new(&X25519, other.as_ref().to_vec());
+        Self { signing, verifying, secret: [4; 32], theirs, cipher: Aes256Gcm::new(&[6; 32].into()) }
     }
+}
+
+fn private(secret: &[u8; 32]) -> PrivateKey {
+    PrivateKey::from_private_key(&X25519, secret).expect("32 bytes")
 }
 
 impl Bound {
     /// A signature of these bytes.
+    ///
+    /// # Panics
+    /// Never: a signature has 64 bytes.
     #[must_use]
-    pub fn sign(&self, bytes: &[u8]) -> Signature {
-        self.signing.sign(black_box(bytes))
+    pub fn sign(&self, bytes: &[u8]) -> [u8; 64] {
+        self.signing.sign(black_box(bytes)).as_ref().try_into().expect("64 bytes")
     }
 
     /// Checks one.
     ///
     /// # Panics
     /// It is not right.
-    pub fn verify(&self, bytes: &[u8], signature: &Signature) {
-        self.verifying.verify(black_box(bytes), signature).expect("a good signature");
+    pub fn verify(&self, bytes: &[u8], signature: &[u8; 64]) {
+        self.verifying.verify(black_box(bytes), &Signature::from_bytes(signature)).expect("a good signature");
     }
 
     /// An ephemeral key.
+    ///
+    /// # Panics
+    /// Never: every secret has a public key.
     pub fn ephemeral(&self) {
-        black_box(PublicKey::from(black_box(&self.secret)));
+        black_box(private(black_box(&self.secret)).compute_public_key().expect("a public key"));
     }
 
     /// The key of a channel's payloads.
+    ///
+    /// # Panics
+    /// Never: their key is a good one.
     pub fn agree(&self) {
-        let shared = black_box(&self.secret).diffie_hellman(&self.theirs);
-        let key: [u8; 32] = Sha256::digest(shared.as_bytes()).into();
-        black_box(Aes256Gcm::new(&key.into()));
+        let digest = |shared: &[u8]| Ok(Sha256::digest(shared));
+        let key = agree(&private(black_box(&self.secret)), &self.theirs, "a key of small order", digest);
+        black_box(Aes256Gcm::new(&key.expect("a good key")));
     }
 
     /// One side of a handshake: an ephemeral key, a signature, and checking the other side's.
-    pub fn handshake(&self, bytes: &[u8], signature: &Signature) {
+    pub fn handshake(&self, bytes: &[u8], signature: &[u8; 64]) {
         self.ephemeral();
         black_box(self.sign(bytes));
         self.verify(bytes, signature);

@@ -8,24 +8,26 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use ed25519_dalek::{Signer as _, SigningKey};
 use x25519_dalek::StaticSecret;
 use zeroize::Zeroizing;
 
+use crate::cipher::x25519;
 use crate::error::StateError;
 use crate::keys::{EncryptKey, PublicKey, Topic};
 use crate::rng::Rng;
 use crate::rotation::RotationReason;
 use crate::time::WallTime;
+use signer::Signer;
 
 mod file;
+mod signer;
 
 #[cfg(test)]
 mod tests;
 
 /// Who a node is: an Ed25519 pair that signs and an X25519 pair that is encrypted to.
 pub struct Identity {
-    signing: SigningKey,
+    signing: Signer,
     encrypt: StaticSecret,
     public: PublicKey,
     encrypt_public: EncryptKey,
@@ -45,8 +47,8 @@ impl Identity {
     /// A second copy of the keys.
     #[must_use]
     fn duplicate(&self) -> Self {
-        let (signing, encrypt) = (Zeroizing::new(self.signing.to_bytes()), Zeroizing::new(self.encrypt.to_bytes()));
-        Self::from_secrets(&signing, &encrypt, self.created, self.rotated)
+        let encrypt = Zeroizing::new(self.encrypt.to_bytes());
+        Self::from_secrets(self.signing.seed(), &encrypt, self.created, self.rotated)
     }
 
     /// Makes the keys that follow these.
@@ -61,10 +63,10 @@ impl Identity {
         created: WallTime,
         rotated: Option<(PublicKey, WallTime)>,
     ) -> Self {
-        let signing = SigningKey::from_bytes(signing);
+        let signing = Signer::new(signing);
         let encrypt = StaticSecret::from(*encrypt);
-        let public = PublicKey::from_bytes(signing.verifying_key().to_bytes());
-        let encrypt_public = EncryptKey::from_bytes(x25519_dalek::PublicKey::from(&encrypt).to_bytes());
+        let public = signing.public_key();
+        let encrypt_public = x25519::public_key(&encrypt);
         Self { signing, encrypt, public, encrypt_public, topic: public.topic(), created, rotated }
     }
 
@@ -116,10 +118,10 @@ impl Identity {
         }
     }
 
-    /// Signs with the Ed25519 key (some 16 µs for a short text).
+    /// Signs with the Ed25519 key (some 20 µs for a short text, or 12 with the feature `aws-lc`).
     #[must_use]
     pub fn sign(&self, bytes: &[u8]) -> [u8; 64] {
-        self.signing.sign(bytes).to_bytes()
+        self.signing.sign(bytes)
     }
 }
 

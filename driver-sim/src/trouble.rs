@@ -116,15 +116,46 @@ fn chat(scenario: &Scenario) -> Vec<Step> {
     (0..scenario.nodes).flat_map(each).collect()
 }
 
-/// Every node writes to its neighbours, four times a minute each: what an hour of the limits allows.
+/// Every node writes to four others, four times a minute each, for 24 minutes: almost the hundred texts that an hour of
+/// the limits allows. Then to the next four, and after 96 minutes to the first again. Small worlds run out of others, and
+/// pause.
 fn busy(scenario: &Scenario) -> Vec<Step> {
+    const TURNS: u64 = 96;
+    let nodes = scenario.nodes;
+    let others = move |turn: u64| {
+        let nearest = 1 + 2 * (turn / TURNS % 4) as usize;
+        let both_sides = [nearest, nearest + 1, nodes.saturating_sub(nearest), nodes.saturating_sub(nearest + 1)];
+        // The one that is opposite is the same on both sides.
+        both_sides
+            .into_iter()
+            .enumerate()
+            .filter(move |(nth, _)| (nearest + nth % 2) * 2 < nodes + usize::from(*nth < 2))
+    };
     let each = |from: usize| {
         (0..scenario.seconds / 15).flat_map(move |turn| {
-            [1, 2, scenario.nodes - 1, scenario.nodes - 2].into_iter().enumerate().map(move |(nth, step)| {
+            others(turn).map(move |(nth, step)| {
                 let at = turn * 15_000 + from as u64 * 100 + nth as u64 * 3000;
-                Step { at, what: Action::Log { from, to: (from + step) % scenario.nodes, session: 0, size: 300 } }
+                Step { at, what: Action::Log { from, to: (from + step) % nodes, session: 0, size: 300 } }
             })
         })
     };
-    (0..scenario.nodes).flat_map(each).collect()
+    (0..nodes).flat_map(each).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::named::Named;
+
+    #[test]
+    fn a_busy_world_of_any_size_keeps_to_its_limits_however_long_it_runs() {
+        for (nodes, minutes) in [(2, 30), (4, 30), (5, 110), (9, 50)] {
+            let recipe = Recipe { nodes: (nodes, nodes), seconds: minutes * 60, ..Recipe::default() };
+            let scenario = Scenario::from_seed(1, &Named::from_name("busy").unwrap().put_into(recipe));
+            assert!(scenario.steps.iter().all(|step| matches!(step.what, Action::Log { .. })));
+            let outcome = crate::run(&scenario);
+            assert_eq!(outcome.violations, [], "{nodes} nodes for {minutes} minutes");
+            assert!(outcome.stats.frames > minutes * 10, "{nodes} nodes for {minutes} minutes");
+        }
+    }
 }

@@ -15,11 +15,13 @@ pub mod stored;
 pub mod token;
 pub mod udx;
 
+use std::convert::Infallible;
+
 use arbitrary::{Arbitrary, Unstructured};
-use wopr_p2p_core::Stored;
 use wopr_p2p_core::identity::Identity;
 use wopr_p2p_core::rng::Rng;
 use wopr_p2p_core::time::{Instant, Now, WallTime};
+use wopr_p2p_core::{Document, Stored};
 
 /// Takes the bytes of one run.
 pub type Run = fn(&[u8]);
@@ -55,14 +57,10 @@ fn steps<'a, Step: Arbitrary<'a>>(bytes: &'a [u8], most: usize) -> impl Iterator
 
 /// What a node starts from, in the order of `Document::ALL`; an empty document does not exist.
 fn documents(files: &[Vec<u8>]) -> Stored {
-    let file = |at: usize| files.get(at).filter(|bytes| !bytes.is_empty()).cloned();
-    Stored {
-        identity: file(0).map(Into::into),
-        access: file(1),
-        peers: file(2),
-        limits: file(3),
-        replay: file(4),
-        discovery: file(5),
-        outbox: file(6),
-    }
+    let file = |document: Document| {
+        let bytes = Document::ALL.iter().zip(files).find_map(|(one, bytes)| (*one == document).then_some(bytes));
+        Ok(bytes.filter(|bytes| !bytes.is_empty()).map(|bytes| bytes.clone().into()))
+    };
+    let Ok::<_, Infallible>(stored) = Stored::load(file);
+    stored
 }

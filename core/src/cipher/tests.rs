@@ -31,6 +31,17 @@ fn the_two_sides_agree_on_one_key() {
     assert_eq!(at_b.open(&at_a.seal(&mut rng, b"hello")).unwrap().as_slice(), b"hello");
 }
 
+quickcheck! {
+    /// Whichever library does it.
+    fn an_exchange_gives_what_x25519_dalek_gives(ours: (u64, u64), theirs: (u64, u64)) -> bool {
+        let bytes = |(a, b): (u64, u64)| -> [u8; 32] { Sha256::digest([a.to_le_bytes(), b.to_le_bytes()].concat()).into() };
+        let (ours, theirs) = (StaticSecret::from(bytes(ours)), bytes(theirs));
+        let expected = ours.diffie_hellman(&theirs.into());
+        x25519::public_key(&ours).as_bytes() == x25519_dalek::PublicKey::from(&ours).as_bytes()
+            && x25519::shared(&ours, &EncryptKey::from_bytes(theirs)).as_deref() == Some(expected.as_bytes())
+    }
+}
+
 #[test]
 fn flaw_24_an_exchange_that_gives_all_zeros_makes_no_key() {
     let ours = EphemeralKey::generate(&mut Rng::new([1; 32]));

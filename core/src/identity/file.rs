@@ -65,9 +65,8 @@ fn push_end(out: &mut String, until: WallTime, reason: RotationReason, statement
 }
 
 fn push_identity(out: &mut String, identity: &Identity) {
-    let signing = Zeroizing::new(identity.signing.to_bytes());
     push(out, format_args!("\"publicKey\":\"{}\",\"privateKey\":\"", identity.public));
-    push_private(out, &ED25519_PKCS8, &signing);
+    push_private(out, &ED25519_PKCS8, identity.signing.seed());
     push(out, format_args!("\",\"encryptPub\":\"{}\",\"encryptPriv\":\"", identity.encrypt_public));
     push_private(out, &X25519_PKCS8, identity.encrypt.as_bytes());
     push(out, format_args!("\",\"created\":{}", identity.created.as_millis()));

@@ -61,6 +61,16 @@ fn a_signature_verifies_under_the_public_key_and_no_other() {
     assert!(!other.public_key().verifying_key().unwrap().verifies(b"text", &signature));
 }
 
+quickcheck! {
+    /// Whichever library signs.
+    fn a_signature_is_that_of_ed25519_dalek(seed: u8, text: Vec<u8>) -> bool {
+        let identity = Identity::generate(&mut Rng::new([seed; 32]), WallTime::default());
+        let dalek = ed25519_dalek::SigningKey::from_bytes(identity.signing.seed());
+        identity.public_key().as_bytes() == dalek.verifying_key().as_bytes()
+            && identity.sign(&text) == ed25519_dalek::Signer::sign(&dalek, &text).to_bytes()
+    }
+}
+
 #[test]
 fn the_document_keeps_retired_identities_and_who_was_told() {
     let before = file(1);

@@ -134,7 +134,7 @@ impl World {
             _ => None,
         };
         let lines = match &input {
-            Some(Input::Received { bytes, .. }) => bytes.iter().filter(|byte| **byte == b'\n').count(),
+            Some(Input::Received { bytes, .. }) => memchr::memchr_iter(b'\n', bytes).count(),
             _ => 0,
         };
         self.driven = index;

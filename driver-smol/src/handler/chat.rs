@@ -264,7 +264,7 @@ where
 fn https() -> Result<HttpsConnector<HttpConnector>, String> {
     static CONNECTOR: OnceLock<Result<HttpsConnector<HttpConnector>, String>> = OnceLock::new();
     let make = || {
-        let provider = rustls::crypto::ring::default_provider();
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
         let roots = HttpsConnectorBuilder::new().with_provider_and_native_roots(provider);
         let roots = roots.map_err(|error| format!("no trusted certificates on this system: {error}"))?;
         Ok(roots.https_only().enable_http1().build())
