@@ -1,6 +1,6 @@
 //! Against a server of a few lines, which plays one reply. A real server is in `tests/backends.rs`.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::thread::{JoinHandle, spawn};
@@ -32,18 +32,23 @@ fn server<T: Send + 'static>(
     let address = listener.local_addr().unwrap();
     let serving = spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        let mut reader = BufReader::new(stream.try_clone().unwrap());
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            reader.read_line(&mut head).unwrap();
-        }
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap().parse().unwrap();
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body).unwrap();
+        let request = request(&mut stream).unwrap();
         let done = reply(&mut stream);
-        (Request { head, body: serde_json::from_slice(&body).unwrap() }, done)
+        (request, done)
     });
     (address, serving)
+}
+
+fn request(stream: impl Read) -> io::Result<Request> {
+    let mut reader = BufReader::new(stream);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        reader.read_line(&mut head)?;
+    }
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap().parse().unwrap();
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    Ok(Request { head, body: serde_json::from_slice(&body)? })
 }
 
 fn chat(address: SocketAddr) -> Chat {
@@ -115,6 +120,57 @@ fn an_endpoint_that_does_not_stream_answers_too() {
     let (address, serving) = server(move |stream| stream.write_all(reply.as_bytes()).unwrap());
     assert_eq!(ask(chat(address)).unwrap(), "4");
     serving.join().unwrap();
+}
+
+/// What the system trusts is read once in a process, from where a variable says: so each client is a process of its own.
+#[test]
+fn an_https_endpoint_is_asked_if_the_system_trusts_its_certificate() {
+    const ENDPOINT: &str = "WOPR_TEST_HTTPS_ENDPOINT";
+    if let Ok(url) = std::env::var(ENDPOINT) {
+        let url = url.parse().unwrap();
+        return println!("{:?}", ask(Chat { url, ..chat(([127, 0, 0, 1], 1).into()) }));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let ask_with = |trusted: bool| {
+        let ours = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let pem = folder.path().join("trusted.pem");
+        std::fs::write(&pem, if trusted { ours.cert.pem() } else { other.cert.pem() }).unwrap();
+        let (port, serving) = tls_server(&ours);
+        let client = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["an_https_endpoint_is_asked_if_the_system_trusts_its_certificate", "--nocapture"])
+            .envs([(ENDPOINT, format!("https://localhost:{port}/v1/").as_ref()), ("SSL_CERT_FILE", pem.as_os_str())])
+            .output()
+            .unwrap();
+        (String::from_utf8(client.stdout).unwrap(), serving.join().unwrap())
+    };
+    let (said, request) = ask_with(true);
+    assert!(said.contains("Ok(\"four\")"), "{said}");
+    assert_eq!(request.unwrap().body["model"], "small");
+    let (said, request) = ask_with(false);
+    assert!(said.contains("Err(") && said.contains("invalid peer certificate"), "{said}");
+    assert!(request.is_err(), "a question went to a server that nobody vouches for");
+}
+
+/// A server for one request over TLS.
+fn tls_server(with: &rcgen::CertifiedKey<rcgen::KeyPair>) -> (u16, JoinHandle<io::Result<Request>>) {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let key = with.signing_key.serialize_der().try_into().unwrap();
+    let config = config.with_no_client_auth().with_single_cert(vec![with.cert.der().clone()], key).unwrap();
+    let listener = TcpListener::bind("localhost:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let serving = spawn(move || {
+        let (stream, _) = listener.accept()?;
+        let connection = rustls::ServerConnection::new(config.into()).map_err(io::Error::other)?;
+        let mut stream = rustls::StreamOwned::new(connection, stream);
+        let request = request(&mut stream)?;
+        stream.write_all(format!("{STREAM}{ANSWER}").as_bytes())?;
+        stream.conn.send_close_notify();
+        stream.flush()?;
+        Ok(request)
+    });
+    (port, serving)
 }
 
 #[test]
