@@ -48,6 +48,13 @@
 //!   any payload is decrypted or any AI is asked.
 //! - *Count against who really sent it.* Nuisance counts against the transport's key, never against a claimed sender.
 //! - *Fail closed.* Every table is bounded by a field of [`Config`]; a full one refuses, it does not forget.
+//!
+//! # Features
+//!
+//! Both only make it faster, give the same bytes, and need std; without them the crate stands on `alloc` alone.
+//!
+//! - `simd` (on by default): base64 of long payloads with AVX2 or NEON.
+//! - `aws-lc`: signatures and X25519 by AWS-LC, in about half the time. Needs a C compiler.
 
 #![no_std]
 #![forbid(unsafe_code)]
