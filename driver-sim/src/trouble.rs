@@ -125,11 +125,10 @@ fn busy(scenario: &Scenario) -> Vec<Step> {
     let others = move |turn: u64| {
         let nearest = 1 + 2 * (turn / TURNS % 4) as usize;
         let both_sides = [nearest, nearest + 1, nodes.saturating_sub(nearest), nodes.saturating_sub(nearest + 1)];
-        // The one that is opposite is the same on both sides.
-        both_sides
-            .into_iter()
-            .enumerate()
-            .filter(move |(nth, _)| (nearest + nth % 2) * 2 < nodes + usize::from(*nth < 2))
+        // Each side has half of the circle, and whoever is opposite is written to once.
+        let on_its_side =
+            move |(nth, step): &(usize, usize)| if *nth < 2 { step * 2 <= nodes } else { step * 2 > nodes };
+        both_sides.into_iter().enumerate().filter(on_its_side)
     };
     let each = |from: usize| {
         (0..scenario.seconds / 15).flat_map(move |turn| {

@@ -48,7 +48,7 @@ impl Signer {
 
 impl Signer {
     /// What the pair is made of: the private key as `identity.json` has it.
-    pub(super) const fn seed(&self) -> &Zeroizing<[u8; 32]> {
+    pub(super) fn seed(&self) -> &[u8; 32] {
         &self.seed
     }
 }
